@@ -1,0 +1,1 @@
+"""Prefect: what runs when, where and how many at once."""

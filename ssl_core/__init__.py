@@ -1,0 +1,1 @@
+"""Self-supervised learning in PyTorch: data, views, backbones, objectives, training, evaluation."""

@@ -1,0 +1,1 @@
+"""Views: batched augmentation with per-image random parameters."""

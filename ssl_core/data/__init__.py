@@ -1,0 +1,1 @@
+"""Images from their sources, and the prepared arrays that every stage reads."""

@@ -1,0 +1,1 @@
+"""Downstream evaluation of a representation, and what can be measured without labels."""

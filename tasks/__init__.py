@@ -1,0 +1,1 @@
+"""One module per stage; `python -m tasks.<stage>` is the stage's command."""
