@@ -1,0 +1,102 @@
+"""Jigsaw puzzles: Noroozi and Favaro, 2016, arXiv:1603.09246.
+
+A view is cut into grid x grid tiles; the tiles are shuffled by one permutation of a fixed set; every tile passes the
+same backbone, and a head on the concatenated representations says which permutation it was:
+
+    loss = cross-entropy(head([h_1, ..., h_T]), index of the permutation).
+
+Against shortcuts, as in the paper: a random gap between tiles, and each tile normalised by its own mean and deviation.
+Deviation: for a 2 x 2 grid the set is all 24 permutations; above, permutations are chosen greedily by Hamming distance.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_core.backbones import Backbone
+from ssl_core.objectives.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class JigsawConfig:
+    """Tiles a side, size of the permutation set, pixels of the largest gap, hidden width of the head."""
+
+    name: Literal["jigsaw"]
+    grid: Literal[2, 3] = 2
+    permutations: int = 24
+    gap: int = 2
+    width: int = 256
+
+    def __post_init__(self) -> None:
+        most = 24 if self.grid == 2 else 1000
+        if not 2 <= self.permutations <= most:
+            raise ValueError(f"permutations is {self.permutations}; 2 to {most} with a grid of {self.grid}")
+
+
+class Jigsaw(Objective):
+    """Tell in which order an image's tiles were laid."""
+
+    family: ClassVar[str] = "pretext"
+    views: ClassVar[int] = 1
+
+    def __init__(self, config: JigsawConfig, backbone: Backbone, image_size: int, classes: int) -> None:
+        super().__init__(backbone)
+        self.config = config
+        self.tile = image_size // config.grid - config.gap
+        if self.tile < 8:
+            raise ValueError(f"tiles of {self.tile} pixels; images of {image_size} are too small for this grid and gap")
+        self.register_buffer("orders", permutation_set(config.grid**2, config.permutations))
+        tiles = config.grid**2 * backbone.representation_size
+        self.head = nn.Sequential(
+            nn.Linear(tiles, config.width), nn.ReLU(inplace=True), nn.Linear(config.width, config.permutations)
+        )
+
+    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The cross-entropy of the permutation; its index is the pseudo-label."""
+        tiles, order = self.shuffle(views[0])
+        h = self.backbone(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2])
+        return {"permutation": F.cross_entropy(self.head(h.flatten(1)).float(), order)}
+
+    def shuffle(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Shuffled tiles [B, T, 3, t, t] of images [B, 3, H, W], and the permutations' indices [B]."""
+        grid, cell = self.config.grid, images.shape[-1] // self.config.grid
+        offsets = torch.randint(self.config.gap + 1, (grid**2, 2)).tolist()
+        corners = [(cell * i, cell * j) for i in range(grid) for j in range(grid)]
+        tiles = torch.stack(
+            [
+                images[..., top + y : top + y + self.tile, left + x : left + x + self.tile]
+                for (top, left), (y, x) in zip(corners, offsets, strict=True)
+            ],
+            dim=1,
+        )
+        deviation, mean = torch.std_mean(tiles, dim=(-3, -2, -1), keepdim=True)
+        order = torch.randint(self.config.permutations, (len(images),), device=images.device)
+        index = torch.arange(len(images), device=images.device)[:, None]
+        return ((tiles - mean) / (deviation + 1e-2))[index, self.orders[order]], order
+
+    def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
+        """The views, and below each its tiles as the network is given them."""
+        tiles, _ = self.shuffle(views[0])
+        gap = views[0].shape[-1] // self.config.grid - self.tile
+        rows = F.pad(tiles, (0, gap, 0, gap)).unflatten(1, (self.config.grid, self.config.grid))
+        puzzles = rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        missing = views[0].shape[-1] - puzzles.shape[-1]
+        return {"puzzles": torch.stack([views[0], F.pad(puzzles, (0, missing, 0, missing))])}
+
+
+def permutation_set(tiles: int, count: int) -> Tensor:
+    """`count` permutations [count, tiles]; each next one is, of 1,000 candidates, farthest from those chosen (Hamming)."""
+    if tiles <= 4:
+        return torch.tensor(list(itertools.permutations(range(tiles))))[:count]
+    generator = torch.Generator().manual_seed(0)
+    candidates = torch.stack([torch.randperm(tiles, generator=generator) for _ in range(max(1000, count))])
+    nearest = (candidates != candidates[0]).sum(dim=1)
+    chosen = [0]
+    while len(chosen) < count:
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (candidates != candidates[chosen[-1]]).sum(dim=1))
+    return candidates[chosen]

@@ -1,0 +1,41 @@
+"""The contract between a self-supervised method and the training loop."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ssl_core.backbones import Backbone
+
+
+class Objective(nn.Module):
+    """A self-supervised method: its networks and the loss that it minimises.
+
+    Every objective is built as `Objective(config, backbone, image_size, classes)`.
+    """
+
+    family: ClassVar[str]
+    views: ClassVar[int]
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Weighted loss terms (float32 scalars) by name; pretraining minimises their sum.
+
+        `views`: normalised float32 images [B, 3, H, W], one tensor a view. `labels` [B] reach the supervised baseline
+        alone: the loop has none to give to any other.
+        """
+        raise NotImplementedError
+
+    def after_step(self, progress: float) -> None:
+        """Move what is not trained by gradients (teacher, temperature, queue); `progress` is in [0, 1]."""
+
+    @property
+    def encoder(self) -> Backbone:
+        """The backbone that is evaluated and kept."""
+        return self.backbone
+
+    def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
+        """What the method sees and makes, to be looked at: normalised images [rows, columns, 3, H, W] by name."""
+        return {}

@@ -1,0 +1,59 @@
+"""SimCLR: Chen et al., 2020, arXiv:2002.05709.
+
+For the 2N embeddings of N images, with s(i, j) the cosine similarity of z_i and z_j and j(i) the other view of i
+(equation 1):
+
+    l_i = -log( exp(s(i, j(i)) / T) / sum_{k != i} exp(s(i, k) / T) ),    loss = mean of l_i over the 2N embeddings.
+
+Normalisation: the paper's and the authors'. Deviation: the projector's last layer has no batch norm, as in the paper's
+text; the authors' code adds one.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_core.backbones import Backbone
+from ssl_core.heads import ProjectorConfig, projector
+from ssl_core.objectives.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimCLRConfig:
+    """SimCLR's temperature and projector (null for none)."""
+
+    name: Literal["simclr"]
+    temperature: float = 0.2
+    projector: ProjectorConfig | None = ProjectorConfig()
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is {self.temperature}; it must be above 0")
+
+
+class SimCLR(Objective):
+    """Two views of an image attract, all other images of the batch repel."""
+
+    family: ClassVar[str] = "joint-embedding, contrastive"
+    views: ClassVar[int] = 2
+
+    def __init__(self, config: SimCLRConfig, backbone: Backbone, image_size: int, classes: int) -> None:
+        super().__init__(backbone)
+        self.temperature = config.temperature
+        self.projector, _ = projector(config.projector, backbone.representation_size)
+
+    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The NT-Xent loss of two views."""
+        z = self.projector(self.backbone(torch.cat(views)))
+        return {"nt_xent": nt_xent(*z.chunk(2), self.temperature)}
+
+
+def nt_xent(z1_ND: Tensor, z2_ND: Tensor, temperature: float) -> Tensor:
+    """Normalised-temperature cross-entropy of two views' embeddings [N, D] (equation 1), in float32."""
+    z = F.normalize(torch.cat([z1_ND, z2_ND]).float(), dim=1)
+    similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    positives = torch.arange(len(z), device=z.device).roll(len(z1_ND))
+    return F.cross_entropy(similarity, positives)

@@ -1,0 +1,37 @@
+"""The upper baseline: the same backbone trained from scratch on every label, with the same budget and the same views.
+
+Its representation has seen all training labels, whatever fraction of them the downstream head is then given.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_core.backbones import Backbone
+from ssl_core.objectives.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedConfig:
+    """Nothing to set."""
+
+    name: Literal["supervised"]
+
+
+class Supervised(Objective):
+    """Cross-entropy of a linear classifier on the representation; images of label -1 (unlabelled) do not count."""
+
+    family: ClassVar[str] = "baseline"
+    views: ClassVar[int] = 1
+
+    def __init__(self, config: SupervisedConfig, backbone: Backbone, image_size: int, classes: int) -> None:
+        super().__init__(backbone)
+        self.classifier = nn.Linear(backbone.representation_size, classes)
+
+    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The mean cross-entropy of the labelled images."""
+        assert labels is not None, "the supervised baseline was given no labels"
+        logits = self.classifier(self.backbone(views[0])).float()
+        return {"cross_entropy": F.cross_entropy(logits, labels, ignore_index=-1)}

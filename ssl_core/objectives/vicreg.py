@@ -1,0 +1,68 @@
+"""VICReg: Bardes, Ponce, LeCun, 2021, arXiv:2105.04906.
+
+For two batches of embeddings Z, Z' [N, D] (equations 1 to 6):
+
+    invariance  s = mean over N and D of (Z - Z')^2            (the authors' code; the paper's text sums over D)
+    variance    v(Z) = mean over D of max(0, 1 - sqrt(Var(Z_d) + 1e-4))
+    covariance  c(Z) = sum over i != j of Cov(Z)_ij^2 / D
+    loss = 25 s + 25 (v(Z) + v(Z')) / 2 + 1 (c(Z) + c(Z'))
+
+Normalisation: the authors' code throughout. It halves the variance term, and not the covariance term; the paper's
+equation 6 halves neither.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_core.backbones import Backbone
+from ssl_core.heads import ProjectorConfig, projector
+from ssl_core.objectives.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class VICRegConfig:
+    """The three terms' weights and the expander (null for none)."""
+
+    name: Literal["vicreg"]
+    invariance: float = 25.0
+    variance: float = 25.0
+    covariance: float = 1.0
+    expander: ProjectorConfig | None = ProjectorConfig(layers=3, width=512, output=512)
+
+
+class VICReg(Objective):
+    """Views agree, every embedding dimension varies, no two dimensions tell the same."""
+
+    family: ClassVar[str] = "joint-embedding, regularised"
+    views: ClassVar[int] = 2
+
+    def __init__(self, config: VICRegConfig, backbone: Backbone, image_size: int, classes: int) -> None:
+        super().__init__(backbone)
+        self.config = config
+        self.expander, _ = projector(config.expander, backbone.representation_size)
+
+    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The three weighted terms of two views."""
+        z1, z2 = self.expander(self.backbone(torch.cat(views))).float().chunk(2)
+        return {
+            "invariance": self.config.invariance * F.mse_loss(z1, z2),
+            "variance": self.config.variance * (variance(z1) + variance(z2)) / 2,
+            "covariance": self.config.covariance * (covariance(z1) + covariance(z2)),
+        }
+
+
+def variance(z_ND: Tensor) -> Tensor:
+    """How far each dimension's standard deviation falls short of 1, averaged (equations 1 and 2)."""
+    return F.relu(1 - (z_ND.var(dim=0) + 1e-4).sqrt()).mean()
+
+
+def covariance(z_ND: Tensor) -> Tensor:
+    """The squared off-diagonal covariances, summed and divided by D (equations 3 and 4)."""
+    n, d = z_ND.shape
+    centred = z_ND - z_ND.mean(dim=0)
+    cov = centred.T @ centred / (n - 1)
+    return (cov.square().sum() - cov.diagonal().square().sum()) / d
