@@ -6,17 +6,16 @@ stride 1 without a max-pool, as SimCLR used for CIFAR-10 (arXiv:2002.05709, appe
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-Block = type[BasicBlock] | type[Bottleneck]
-DEPTHS: dict[str, tuple[Block, tuple[int, ...]]] = {
-    "resnet10": (BasicBlock, (1, 1, 1, 1)),
-    "resnet18": (BasicBlock, (2, 2, 2, 2)),
-    "resnet50": (Bottleneck, (3, 4, 6, 3)),
-}
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
+    Block = type[BasicBlock] | type[Bottleneck]
+
+DEPTHS = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +36,14 @@ class ResNet(nn.Module):
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        block, depths = DEPTHS[config.name]
+        # Imported here: reading a configuration must not cost the seconds that torchvision takes to start.
+        from torchvision.models.resnet import BasicBlock, Bottleneck
+
+        block = Bottleneck if config.name == "resnet50" else BasicBlock
         self.representation_size = 8 * config.width * block.expansion
         self.stem = _stem(config)
         stages, channels = [], config.width
-        for i, depth in enumerate(depths):
+        for i, depth in enumerate(DEPTHS[config.name]):
             planes = config.width * 2**i
             stages.append(_stage(block, channels, planes, depth, stride=1 if i == 0 else 2))
             channels = planes * block.expansion
@@ -64,10 +66,10 @@ def _stem(config: ResNetConfig) -> nn.Sequential:
     return nn.Sequential(*layers, *([] if small else [nn.MaxPool2d(3, stride=2, padding=1)]))
 
 
-def _stage(block: Block, channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:
+def _stage(block: "Block", channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:
     out = planes * block.expansion
     shortcut = None
     if stride != 1 or channels != out:
-        shortcut = nn.Sequential(conv1x1(channels, out, stride), nn.BatchNorm2d(out))
+        shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
     first = block(channels, planes, stride, shortcut)
     return nn.Sequential(first, *(block(out, planes) for _ in range(depth - 1)))

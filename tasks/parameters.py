@@ -1,0 +1,178 @@
+"""`params.yaml` as one frozen, validated object: what was validated is what runs and what is logged."""
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ssl_core.augmentation import Recipe
+from ssl_core.backbones import BackboneConfig
+from ssl_core.data import DataConfig
+from ssl_core.errors import Refused
+from ssl_core.evaluation import EvaluationConfig
+from ssl_core.objectives import OBJECTIVES, ObjectiveConfig
+from ssl_core.training.pretraining import PretrainingConfig
+from tasks import cells
+from tasks.cells import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A named choice of everything that pretrains a backbone."""
+
+    objective: Annotated[ObjectiveConfig, Field(discriminator="name")]
+    backbone: Annotated[BackboneConfig, Field(discriminator="name")]
+    augmentation: Recipe
+    pretraining: PretrainingConfig
+
+    def __post_init__(self) -> None:
+        objective = OBJECTIVES[type(self.objective)]
+        if self.augmentation.views != objective.views:
+            raise ValueError(
+                f"augmentation.views is {self.augmentation.views}; the objective {self.objective.name} takes "
+                f"{objective.views}"
+            )
+        if (self.objective.name == "random") != (self.pretraining.epochs == 0):
+            raise ValueError("pretraining.epochs is 0 for the objective random, and above 0 for every other")
+
+    @property
+    def family(self) -> str:
+        """The objective's family."""
+        return OBJECTIVES[type(self.objective)].family
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """The comparison to make: every variant with every seed."""
+
+    name: str
+    variants: list[str]
+    seeds: list[int]
+
+    def __post_init__(self) -> None:
+        for key, values in (("variants", self.variants), ("seeds", self.seeds)):
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{key} is {values}; at least one is needed, and none twice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where the stages compute, and with how many threads (the figures' last digits depend on both)."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; at least 1 is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """MLflow's address; null for `mlflow.db` in the project's folder."""
+
+    uri: str | None = None
+
+
+class Parameters(BaseModel):
+    """All of `params.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Annotated[DataConfig, Field(discriminator="name")]
+    suite: Suite
+    defaults: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
+    evaluation: EvaluationConfig
+    compute: Compute
+    tracking: Tracking
+
+    def variant(self, name: str) -> Variant:
+        """A variant, with the defaults that it does not override."""
+        if name not in self.variants:
+            raise Refused(f"there is no variant '{name}'; params.yaml has {', '.join(self.variants)}")
+        return _validate(TypeAdapter(Variant), Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}")
+
+
+def load(file: Path = cells.FILE) -> Parameters:
+    """The whole file, validated, every variant included. Raises `Refused` with the key and what is allowed there."""
+    parameters = _validate(TypeAdapter(Parameters), Parameters, cells.read(file), "")
+    for name in parameters.suite.variants:
+        if name not in parameters.variants:
+            raise Refused(f"suite.variants names '{name}'{_allowed(name, list(parameters.variants))}")
+    for name in parameters.variants:
+        parameters.variant(name)
+    return parameters
+
+
+def cell(parameters: Parameters, variant: str, seed: str) -> Cell:
+    """The cell that a stage's command names. Raises `Refused` where there is no such variant or the seed is no number."""
+    parameters.variant(variant)
+    if not seed.isdecimal():
+        raise Refused(f"the seed is '{seed}'; a whole number, 0 or more, is needed")
+    return Cell(variant=variant, seed=int(seed))
+
+
+def _validate(adapter: TypeAdapter[Any], kind: Any, written: Any, where: str) -> Any:
+    """What `written` says, as `kind`; the first mistake becomes one sentence that names the key."""
+    try:
+        return adapter.validate_python(written)
+    except ValidationError as error:
+        raise Refused(f"params.yaml: {_sentence(error.errors()[0], kind, where)}") from None
+
+
+def _sentence(mistake: Any, kind: Any, where: str) -> str:
+    path, owner = _locate(kind, mistake["loc"])
+    key = ".".join(part for part in (where, *path) if part)
+    match mistake["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return f"{key} is not known{_allowed(path[-1], _fields(owner))}"
+        case "missing" | "missing_keyword_only_argument" | "missing_argument":
+            return f"{key} is missing"
+        case "union_tag_invalid":
+            return f"{key}.name is '{mistake['ctx']['tag']}'; allowed are {mistake['ctx']['expected_tags']}"
+        case "union_tag_not_found":
+            return f"{key}.name is missing; it says which kind is meant"
+        case "value_error":
+            return f"{key}: {mistake['ctx']['error']}" if key else str(mistake["ctx"]["error"])
+    return f"{key} is {mistake['input']!r}; {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
+
+
+def _locate(kind: Any, loc: tuple[str | int, ...]) -> tuple[list[str], Any]:
+    """The keys of a mistake's place as a user writes them (without the union's tags), and the class that owns the last."""
+    path: list[str] = []
+    owner = kind
+    for part in loc:
+        options = _classes(kind)
+        tagged = [option for option in options if part in typing.get_args(_hints(option).get("name"))]
+        if tagged:
+            kind = tagged[0]
+            continue
+        owner = next((option for option in options if str(part) in _fields(option)), options[0] if options else None)
+        kind = _hints(owner).get(str(part)) if owner else None
+        path.append(str(part))
+    return path, owner
+
+
+def _classes(kind: Any) -> list[Any]:
+    """The configuration classes among a type's alternatives."""
+    if dataclasses.is_dataclass(kind) or kind is Parameters:
+        return [kind]
+    return [found for argument in typing.get_args(kind) for found in _classes(argument)]
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind) if kind else {}
+
+
+def _fields(kind: Any) -> list[str]:
+    return [] if kind is None else [name for name in _hints(kind) if not name.startswith(("_", "model_"))]
+
+
+def _allowed(given: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(given, names, n=1)
+    return f": did you mean {near[0]}?" if near else f"; allowed are {', '.join(names)}"

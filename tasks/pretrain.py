@@ -1,0 +1,1 @@
+"""Pretrain one cell's backbone on unlabelled images: `python -m tasks.pretrain VARIANT SEED`."""

@@ -1,0 +1,73 @@
+"""What every stage's command does around its work: one sentence for what a user can put right, and whole outputs."""
+
+import ctypes
+import errno
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ssl_core.errors import Refused
+
+
+@contextmanager
+def stage() -> Iterator[None]:
+    """Run a stage's work: what a user can put right becomes one line on stderr and exit code 1.
+
+    The stage also ends when the process that started it dies (Linux), so that no orphan goes on writing.
+    """
+    _end_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    except (Refused, OSError) as error:
+        print(f"stopgrad: {sentence(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def sentence(error: Refused | OSError) -> str:
+    """What went wrong and where, in one sentence."""
+    if not isinstance(error, OSError):
+        return str(error)
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full{where}: free some space and run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write or read{where}: give this user access, or work in another folder"
+    return f"{error.strerror or error}{where}"
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder to write in that becomes `path` when the block ends well; otherwise it is removed and `path` stays."""
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A file to write that becomes `path` when the block ends well; otherwise it is removed and `path` stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
