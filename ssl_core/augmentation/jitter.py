@@ -1,0 +1,86 @@
+"""Colour jitter: brightness, contrast, saturation and hue, in a random order (SimCLR, arXiv:2002.05709, appendix A)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from ssl_core.augmentation.chance import check_probability, chosen, uniform
+from ssl_core.augmentation.greyscale import luminance
+from ssl_core.augmentation.hue import turn_hue_
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourJitter:
+    """How far the colours move: factors are uniform in 1 ± strength (never below 0), the hue turns within ± `hue`.
+
+    The strengths mean what torchvision's `ColorJitter` means by them. `probability` is the share of images that are
+    jittered at all.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.2
+    hue: float = 0.1
+    probability: float = 0.8
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be a number from 0 up, not {getattr(self, name)}.")
+        if not 0 <= self.hue <= 0.5:
+            raise ValueError(f"hue must be between 0 and 0.5 turns of the colour circle, not {self.hue}.")
+        check_probability("probability", self.probability)
+
+    def draw(self, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Factors float [count, 4] (brightness, contrast, saturation, hue) and order int64 [count, 3].
+
+        An image that is not jittered has the factors 1, 1, 1, 0. The order says in which order brightness (0),
+        contrast (1) and saturation (2) come.
+        """
+        factors = [
+            uniform(max(0, 1 - strength), 1 + strength, (count,), generator)
+            for strength in (self.brightness, self.contrast, self.saturation)
+        ]
+        factors.append(uniform(-self.hue, self.hue, (count,), generator))
+        order = uniform(0, 1, (count, 3), generator).argsort(1)
+        untouched = torch.tensor([1.0, 1.0, 1.0, 0.0], device=generator.device)
+        jittered = chosen(self.probability, count, generator)[:, None]
+        return torch.where(jittered, torch.stack(factors, 1), untouched), order
+
+
+def jitter_(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
+    """Jitter each image by its own factors in its own order, in place.
+
+    All 24 orders occur, each as often as the others: brightness, contrast and saturation are one blend with per-image
+    coefficients, so their order is free for each image. The hue is the dear operation, so it is computed once for each
+    image and its place depends on the image's place in the batch: image i has i mod 4 of the others before it. Batches
+    are shuffled, so that is as good as drawing it, and shapes stay fixed.
+
+    Args:
+        images: float [N, 3, H, W] in [0, 1].
+        factors, order: from `ColourJitter.draw`.
+    """
+    for place in range(4):
+        turn_hue_(images[place::4], factors[place::4, HUE])
+        if place < 3:
+            _blend_(images, order[:, place], factors)
+    return images
+
+
+def _blend_(images: Tensor, operation: Tensor, factors: Tensor) -> None:
+    """One of brightness, contrast, saturation for each image (`operation`, int64 [N]), in place.
+
+    Each mixes the image, by its factor, with something: black, the image's mean grey, the pixel's own grey.
+    """
+    factor = factors.gather(1, operation[:, None])[:, :, None]
+    rest = 1 - factor
+    of_mean = rest * (operation == CONTRAST)[:, None, None]
+    of_grey = rest * (operation == SATURATION)[:, None, None]
+    grey = luminance(images)
+    mean = grey.mean((1, 2), keepdim=True)
+    grey.mul_(of_grey).add_(mean.mul_(of_mean))
+    for plane in images.unbind(1):
+        plane.mul_(factor).add_(grey).clamp_(0, 1)

@@ -1,0 +1,34 @@
+"""From stored bytes to what a network sees, and back for pictures."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def colour_planes(images: Tensor) -> Tensor:
+    """float32 [N, 3, H, W] in [0, 1] of uint8 [N, 3, H, W], with the memory of [3, N, H, W].
+
+    Each colour is one contiguous plane, where arithmetic on a CPU is several times faster than between interleaved
+    colours.
+    """
+    planes = images.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    return planes.div_(255).transpose(0, 1)
+
+
+def standardise_(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Subtract each colour's mean and divide by its standard deviation, in place."""
+    for plane, centre, spread in zip(images.unbind(1), mean, std, strict=True):
+        plane.sub_(centre).div_(spread)
+    return images
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """float32 [N, 3, H, W], channels-last, standardised, of uint8 [N, 3, H, W]: the image itself, not a view of it."""
+    return standardise_(colour_planes(images), mean, std).contiguous(memory_format=torch.channels_last)
+
+
+def denormalise(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 [N, 3, H, W] of standardised float [N, 3, H, W]: the picture that a network saw."""
+    planes = [plane * spread + centre for plane, centre, spread in zip(views.unbind(1), mean, std, strict=True)]
+    return torch.stack(planes, dim=1).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
