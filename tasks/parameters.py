@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ssl_core.augmentation import Recipe
@@ -69,6 +70,14 @@ class Compute:
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}; at least 1 is needed")
+
+    def use(self) -> torch.device:
+        """Set the threads of this process, and give the device. Raises `Refused` where CUDA is asked for and absent."""
+        torch.set_num_threads(self.threads)
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise Refused("compute.device is cuda, but PyTorch sees no CUDA device here; set it to auto or cpu")
+        return torch.device("cuda" if available and self.device != "cpu" else "cpu")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,18 +41,19 @@ def pretrain(
     config: PretrainingConfig,
     seed: int,
     record: Record,
-) -> None:
+) -> int:
     """Minimise the sum of an objective's terms over views of `images`, in place.
 
     `images`: uint8 [N, 3, H, W], channels-last, on the device that trains. `labels`: int64 [N] for the supervised
     baseline, else None. `record(step, epoch, values)` is given loss terms and diagnostics every `record_every` steps.
+    Returns how many images were seen, repeats counted.
     Raises `Refused` where a batch is larger than the data, or the loss is no longer finite.
     """
     if config.batch_size > len(images):
         raise Refused(f"pretraining.batch_size is {config.batch_size}; there are only {len(images)} images to pretrain on")
     steps = round(config.epochs * (len(images) // config.batch_size))
     if steps == 0:
-        return
+        return 0
     optimiser = optimisation.build(config.optimiser, objective, config.batch_size)
     rates = [group["lr"] for group in optimiser.param_groups]
     generator = torch.Generator(images.device).manual_seed(seed)
@@ -77,6 +78,7 @@ def pretrain(
             values["embedding_std"] = embedding_std(objective, views[0])
             record(step, (step + 1) * config.batch_size / len(images), values)
             progress.set_postfix(loss=f"{values['loss']:.3f}")
+    return steps * config.batch_size
 
 
 def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:

@@ -1,0 +1,47 @@
+.DEFAULT_GOAL := help
+.PHONY: help repro test check bench ui lock clean
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+UV := $(shell command -v uv || echo .uv/bin/uv)
+INSTALLED := .venv/.installed
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+repro: $(INSTALLED) ## Run what params.yaml asks for and has not been run, and print the table
+	@dvc repro
+	@python -m tasks.table
+
+test: $(INSTALLED) ## Run the tests
+	@python -m pytest -q
+
+check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
+	@ruff check
+	@ruff format --check
+	@pyright
+	@lint-imports
+
+bench: $(INSTALLED) ## Measure speed and memory on this machine
+	@python -m benchmarks
+
+ui: $(INSTALLED) ## Start the MLflow and Prefect pages; Ctrl-C ends both
+	@python -m flows.ui
+
+lock: $(UV) ## Resolve pyproject.toml into requirements.lock
+	@$(UV) pip compile --quiet --generate-hashes --group dev --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean: ## Remove what a run made, but not the data, the cache or the environment
+	@rm -rf cells figures results
+
+$(INSTALLED): requirements.lock | $(UV)
+	@$(UV) venv --quiet --allow-existing --python 3.11 .venv
+	@$(UV) pip sync --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
+	@touch $@
+
+.uv/bin/uv:
+	@python3 -m pip install --quiet --disable-pip-version-check --target .uv uv

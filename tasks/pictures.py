@@ -1,0 +1,35 @@
+"""PNG pictures of views and of what an objective makes of them."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ssl_core.augmentation import Augment, denormalise
+from ssl_core.objectives import Objective
+
+
+@torch.no_grad()
+def write_pictures(objective: Objective, images: Tensor, augment: Augment, folder: Path) -> None:
+    """`views.png`: each image above its views; and the objective's own pictures. `images`: uint8 [B, 3, H, W]."""
+    folder.mkdir()
+    generator = torch.Generator(images.device).manual_seed(0)
+    torch.manual_seed(0)
+    objective.eval()
+    views = augment(images, generator)
+    rows = [images, *(denormalise(view, augment.mean, augment.std) for view in views)]
+    _write(torch.stack(rows), folder / "views.png")
+    for name, grid in objective.pictures(views).items():
+        shown = denormalise(grid.flatten(0, 1), augment.mean, augment.std)
+        _write(shown.unflatten(0, grid.shape[:2]), folder / f"{name}.png")
+
+
+def _write(grid: Tensor, file: Path) -> None:
+    """A grid of uint8 images [rows, columns, 3, H, W] as one PNG, enlarged to be looked at."""
+    rows, columns, channels, height, width = grid.shape
+    framed = torch.nn.functional.pad(grid, (1, 1, 1, 1), value=255)
+    sheet = framed.permute(0, 3, 1, 4, 2).reshape(rows * (height + 2), columns * (width + 2), channels)
+    picture = Image.fromarray(sheet.cpu().numpy())
+    scale = max(1, 64 // height)
+    picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(file)
