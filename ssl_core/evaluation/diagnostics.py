@@ -1,0 +1,71 @@
+"""What can be measured of a representation without labels, and whether it has collapsed. Everything in float64."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ssl_core.evaluation.config import CollapseThresholds
+
+
+def rankme(h: Tensor, eps: float = 1e-7) -> float:
+    """The effective rank of representations [N, D], between 1 and min(N, D) (Garrido et al., 2023, arXiv:2210.02885).
+
+    exp(-sum p log p) with p = s / |s|_1 + eps over the singular values s; the representations are not centred (equations
+    1 and 2). The singular values are roots of the Gram matrix's eigenvalues: exact enough (1e-8 of the largest) for
+    this eps, and quick.
+    """
+    gram = h.double().T @ h.double()
+    s = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+    s = s[-min(h.shape) :]
+    p = s / s.sum().clamp_min(torch.finfo(s.dtype).tiny) + eps
+    return torch.exp(-(p * p.log()).sum()).item()
+
+
+def alignment(first: Tensor, second: Tensor) -> float:
+    """Mean squared distance between normalised representations [N, D] of two views; 0 is best (Wang & Isola, 2020).
+
+    arXiv:2005.10242, equation 1, with exponent 2.
+    """
+    return (normalize(first.double(), dim=1) - normalize(second.double(), dim=1)).square().sum(dim=1).mean().item()
+
+
+def uniformity(h: Tensor, t: float = 2.0) -> float:
+    """log of the mean of exp(-t |u - v|^2) over pairs of different images, normalised [N, D]; lower is more uniform.
+
+    Wang & Isola, 2020, arXiv:2005.10242, equation 2: 0 where all images share one representation.
+    """
+    return torch.pdist(normalize(h.double(), dim=1)).square().mul(-t).exp().mean().log().item()
+
+
+def embedding_std(h: Tensor) -> float:
+    """Mean over dimensions of the standard deviation of normalised representations [N, D], times sqrt(D).
+
+    1 is isotropic, 0 collapsed (Chen & He, 2020, SimSiam, arXiv:2011.10566, section 4.1, whose figure is 1 / sqrt(D)
+    where this one is 1). Representations behind a ReLU are never negative, and stay below 1.
+    """
+    return (normalize(h.double(), dim=1).std(dim=0).mean() * h.shape[1] ** 0.5).item()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a representation has collapsed, why it is said, and the thresholds that were used."""
+
+    collapsed: bool
+    why: str
+    thresholds: CollapseThresholds
+
+
+def verdict(std: float, rank: float, thresholds: CollapseThresholds) -> Verdict:
+    """Collapsed where the embedding standard deviation or the effective rank is below its threshold."""
+    if std < thresholds.embedding_std:
+        why = f"the embedding standard deviation is {std:.3f}, below {thresholds.embedding_std}: nearly all images share one representation"
+    elif rank < thresholds.rankme:
+        why = f"the effective rank is {rank:.2f}, below {thresholds.rankme}: the images differ in fewer directions than that"
+    else:
+        why = (
+            f"the embedding standard deviation is {std:.3f} (at least {thresholds.embedding_std}) "
+            f"and the effective rank {rank:.2f} (at least {thresholds.rankme})"
+        )
+    return Verdict(collapsed=std < thresholds.embedding_std or rank < thresholds.rankme, why=why, thresholds=thresholds)

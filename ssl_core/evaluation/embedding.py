@@ -1,0 +1,58 @@
+"""Images through a network in evaluation mode: representations, or a downstream model's logits."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ssl_core.augmentation import normalise
+
+BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Images:
+    """Some of a split's prepared images, handed out in batches on a device.
+
+    `pixels`: uint8 [M, H, W, 3], may be a memory map. `index`: int64 [N], the images that are meant. `mean`, `std`: three
+    floats each, of pixels in 0..1.
+    """
+
+    pixels: np.ndarray
+    index: np.ndarray
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, index: np.ndarray) -> "Images":
+        """The images at positions `index` of these."""
+        return replace(self, index=self.index[index])
+
+    def raw(self, which: slice | np.ndarray) -> Tensor:
+        """Images as prepared: uint8 [B, 3, H, W], channels-last."""
+        return torch.from_numpy(self.pixels[self.index[which]]).to(self.device).permute(0, 3, 1, 2)
+
+    def batch(self, which: slice | np.ndarray) -> Tensor:
+        """Normalised images: float32 [B, 3, H, W], channels-last."""
+        return normalise(self.raw(which), self.mean, self.std)
+
+
+def embed(network: nn.Module, images: Images, progress: str = "") -> np.ndarray:
+    """The network's outputs, float32 [N, D]; `progress` names a progress bar.
+
+    The network is put into evaluation mode on the images' device. It runs in bfloat16 autocast on every machine, so that
+    the figures do not depend on which one it was.
+    """
+    network.eval().to(images.device, memory_format=torch.channels_last)
+    starts = range(0, len(images), BATCH)
+    with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16):
+        outputs = [
+            network(images.batch(slice(start, start + BATCH))).float().cpu().numpy()
+            for start in tqdm(starts, desc=progress, unit="batch", mininterval=1, disable=not progress)
+        ]
+    return np.concatenate(outputs)

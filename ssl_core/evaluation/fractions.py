@@ -1,0 +1,24 @@
+"""Label fractions: which training images an evaluation may see the labels of."""
+
+import numpy as np
+
+from ssl_core.errors import Refused
+
+
+def draw(labels: np.ndarray, fraction: float, seed: int, classes: list[str]) -> np.ndarray:
+    """Sorted indices of the `fraction` of each class, rounded down; images of label -1 are never drawn.
+
+    The draw depends on the labels and the seed alone, so it is the same for every variant, and a smaller fraction lies
+    inside a larger one. Raises `Refused` where a class has less than one image to give.
+    """
+    drawn = []
+    for label, name in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        count = int(fraction * len(members) + 1e-9)  # 0.29 x 100 is 28.999... in binary
+        if count < 1:
+            raise Refused(
+                f"the class '{name}' has {len(members)} labelled training images; the label fraction {fraction} needs at "
+                f"least {int(np.ceil(1 / fraction - 1e-9))}: leave it out of evaluation.label_fractions, or add images"
+            )
+        drawn.append(np.random.default_rng([seed, label]).permutation(members)[:count])
+    return np.sort(np.concatenate(drawn))
