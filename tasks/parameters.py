@@ -104,7 +104,9 @@ class Parameters(BaseModel):
         """A variant, with the defaults that it does not override."""
         if name not in self.variants:
             raise Refused(f"there is no variant '{name}'; params.yaml has {', '.join(self.variants)}")
-        return _validate(TypeAdapter(Variant), Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}")
+        return _validate(
+            TypeAdapter(Variant), Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}"
+        )
 
 
 def load(file: Path = cells.FILE) -> Parameters:

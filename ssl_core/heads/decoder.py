@@ -12,7 +12,9 @@ class Decoder(nn.Module):
         super().__init__()
         self.image_size, self.start = image_size, math.ceil(image_size / 4)
         self.seed = nn.Linear(representation_size, width * self.start**2)
-        self.body = nn.Sequential(*_double(width, width), *_double(width, width // 2), nn.Conv2d(width // 2, 3, 3, padding=1))
+        self.body = nn.Sequential(
+            *_double(width, width), *_double(width, width // 2), nn.Conv2d(width // 2, 3, 3, padding=1)
+        )
 
     def forward(self, h: Tensor) -> Tensor:
         """Decoded images, cut to the image size."""

@@ -1,7 +1,10 @@
 """The contract between a self-supervised method and the training loop."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ssl_core.backbones import Backbone
@@ -39,3 +42,14 @@ class Objective(nn.Module):
     def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
         """What the method sees and makes, to be looked at: normalised images [rows, columns, 3, H, W] by name."""
         return {}
+
+
+def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compute a loss on embeddings in float32: autocast would take its matrix products back to bfloat16."""
+
+    @wraps(loss)
+    def computed(*embeddings: Tensor, **settings: float) -> Tensor:
+        with torch.autocast(embeddings[0].device.type, enabled=False):
+            return loss(*(z.float() for z in embeddings), **settings)
+
+    return computed

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ssl_core.backbones import Backbone
 from ssl_core.heads import ProjectorConfig, projector
-from ssl_core.objectives.objective import Objective
+from ssl_core.objectives.objective import Objective, in_float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +48,13 @@ class SimCLR(Objective):
     def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The NT-Xent loss of two views."""
         z = self.projector(self.backbone(torch.cat(views)))
-        return {"nt_xent": nt_xent(*z.chunk(2), self.temperature)}
+        return {"nt_xent": nt_xent(*z.chunk(2), temperature=self.temperature)}
 
 
-def nt_xent(z1_ND: Tensor, z2_ND: Tensor, temperature: float) -> Tensor:
-    """Normalised-temperature cross-entropy of two views' embeddings [N, D] (equation 1), in float32."""
-    z = F.normalize(torch.cat([z1_ND, z2_ND]).float(), dim=1)
+@in_float32
+def nt_xent(z1_ND: Tensor, z2_ND: Tensor, *, temperature: float) -> Tensor:
+    """Normalised-temperature cross-entropy of two views' embeddings [N, D] (equation 1)."""
+    z = F.normalize(torch.cat([z1_ND, z2_ND]), dim=1)
     similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
     positives = torch.arange(len(z), device=z.device).roll(len(z1_ND))
     return F.cross_entropy(similarity, positives)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ssl_core.backbones import Backbone
 from ssl_core.heads import ProjectorConfig, projector
-from ssl_core.objectives.objective import Objective
+from ssl_core.objectives.objective import Objective, in_float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +55,13 @@ class VICReg(Objective):
         }
 
 
+@in_float32
 def variance(z_ND: Tensor) -> Tensor:
     """How far each dimension's standard deviation falls short of 1, averaged (equations 1 and 2)."""
     return F.relu(1 - (z_ND.var(dim=0) + 1e-4).sqrt()).mean()
 
 
+@in_float32
 def covariance(z_ND: Tensor) -> Tensor:
     """The squared off-diagonal covariances, summed and divided by D (equations 3 and 4)."""
     n, d = z_ND.shape

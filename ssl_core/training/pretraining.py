@@ -50,7 +50,9 @@ def pretrain(
     Raises `Refused` where a batch is larger than the data, or the loss is no longer finite.
     """
     if config.batch_size > len(images):
-        raise Refused(f"pretraining.batch_size is {config.batch_size}; there are only {len(images)} images to pretrain on")
+        raise Refused(
+            f"pretraining.batch_size is {config.batch_size}; there are only {len(images)} images to pretrain on"
+        )
     steps = round(config.epochs * (len(images) // config.batch_size))
     if steps == 0:
         return 0
