@@ -121,7 +121,7 @@ def load(file: Path = cells.FILE) -> Parameters:
 
 
 def cell(parameters: Parameters, variant: str, seed: str) -> Cell:
-    """The cell that a stage's command names. Raises `Refused` where there is no such variant or the seed is no number."""
+    """The cell that a command names. Raises `Refused` where there is no such variant, or the seed is no number."""
     parameters.variant(variant)
     if not seed.isdecimal():
         raise Refused(f"the seed is '{seed}'; a whole number, 0 or more, is needed")
@@ -154,7 +154,7 @@ def _sentence(mistake: Any, kind: Any, where: str) -> str:
 
 
 def _locate(kind: Any, loc: tuple[str | int, ...]) -> tuple[list[str], Any]:
-    """The keys of a mistake's place as a user writes them (without the union's tags), and the class that owns the last."""
+    """The keys of a mistake's place as a user writes them (no union's tags), and the class that owns the last."""
     path: list[str] = []
     owner = kind
     for part in loc:

@@ -52,9 +52,7 @@ def build(variant: Variant, data: Prepared, seed: int) -> Objective:
     backbone = backbones.build(variant.backbone, data.card.image_size)
     classes = data.card.classes
     if variant.objective.name == "supervised" and not classes:
-        raise Refused(
-            "the variant supervised needs labels, and the prepared images have none: take it out of the suite"
-        )
+        raise Refused("the objective supervised needs labels, and these images have none: take it out of the suite")
     return objectives.build(variant.objective, backbone, data.card.image_size, len(classes))
 
 

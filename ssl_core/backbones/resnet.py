@@ -1,8 +1,8 @@
 """Residual networks (He et al., 2015, arXiv:1512.03385) out of torchvision's blocks.
 
-At width 64 with the ImageNet stem, `resnet18` and `resnet50` are torchvision's networks, layer by layer. `resnet10` has one
-basic block a stage; at width 16 two CPU cores pretrain it in a minute. The small-image stem is a 3x3 convolution of
-stride 1 without a max-pool, as SimCLR used for CIFAR-10 (arXiv:2002.05709, appendix B.9).
+At width 64 with the ImageNet stem, `resnet18` and `resnet50` are torchvision's networks, layer by layer. `resnet10` has
+one basic block a stage; at width 16 two CPU cores pretrain it in a minute. The small-image stem is a 3x3 convolution
+of stride 1 without a max-pool, as SimCLR used for CIFAR-10 (arXiv:2002.05709, appendix B.9).
 """
 
 from dataclasses import dataclass

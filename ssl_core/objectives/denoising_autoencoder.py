@@ -2,7 +2,8 @@
 
 A view x is corrupted to x~, encoded and decoded; the decoder sees the representation alone:
 
-    loss = mean over pixels of (decoder(backbone(x~)) - x)^2,    x~ = (x + noise e) with a share of square patches set to 0,
+    loss = mean over pixels of (decoder(backbone(x~)) - x)^2
+    x~   = (x + noise e), a share of its square patches set to 0
 
 e standard normal, x normalised (mean 0, variance 1 a channel), so that 0 is the mean colour.
 Deviation: the paper's layers are trained one by one; this network is trained at once.

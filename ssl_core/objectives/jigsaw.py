@@ -89,7 +89,7 @@ class Jigsaw(Objective):
 
 
 def permutation_set(tiles: int, count: int) -> Tensor:
-    """`count` permutations [count, tiles]; each next one is, of 1,000 candidates, farthest from those chosen (Hamming)."""
+    """Permutations [count, tiles]; each next one is that of 1,000 candidates which is farthest from those chosen."""
     if tiles <= 4:
         return torch.tensor(list(itertools.permutations(range(tiles))))[:count]
     generator = torch.Generator().manual_seed(0)

@@ -9,7 +9,7 @@ Normalisation: the paper's and the authors'. Deviation: the projector's last lay
 text; the authors' code adds one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -27,7 +27,7 @@ class SimCLRConfig:
 
     name: Literal["simclr"]
     temperature: float = 0.2
-    projector: ProjectorConfig | None = ProjectorConfig()
+    projector: ProjectorConfig | None = field(default_factory=ProjectorConfig)
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:

@@ -11,7 +11,7 @@ Normalisation: the authors' code throughout. It halves the variance term, and no
 equation 6 halves neither.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -31,7 +31,7 @@ class VICRegConfig:
     invariance: float = 25.0
     variance: float = 25.0
     covariance: float = 1.0
-    expander: ProjectorConfig | None = ProjectorConfig(layers=3, width=512, output=512)
+    expander: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=512))
 
 
 class VICReg(Objective):

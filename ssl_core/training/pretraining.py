@@ -1,7 +1,7 @@
 """The pretraining loop: batches of images, their views, an objective's loss, a step."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class PretrainingConfig:
     epochs: float
     batch_size: int = 256
     record_every: int = 10
-    optimiser: OptimiserConfig = OptimiserConfig()
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -96,7 +96,7 @@ def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tens
 
 @torch.no_grad()
 def embedding_std(objective: Objective, view: Tensor) -> float:
-    """Mean standard deviation over dimensions of normalised representations, times sqrt(D): 1 is isotropic, 0 collapsed."""
+    """Mean standard deviation of a dimension of normalised representations, times sqrt(D): 1 isotropic, 0 collapsed."""
     objective.eval()
     with torch.autocast(view.device.type, torch.bfloat16):
         h = normalize(objective.encoder(view[:128]).float(), dim=1)
