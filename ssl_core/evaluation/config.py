@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class FineTuningConfig:
     """Steps of AdamW for each learning rate; the state is kept that is best on `val_images` images of the val split."""
 
-    steps: int = 120
+    steps: int = 100
     batch_size: int = 64
     learning_rates: tuple[float, ...] = (1e-3, 3e-3)
     evaluations: int = 3
@@ -26,15 +26,24 @@ class FineTuningConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseThresholds:
-    """A representation has collapsed when either figure is below its threshold."""
+    """A representation has collapsed when both figures are below: one direction for all images, and little beside it.
 
-    embedding_std: float = 0.05
-    rankme: float = 2.0
+    Either alone misleads. Untrained deep networks put all images in a narrow cone that is still rich (measured on
+    Fashion-MNIST, ResNet-50: 0.04 and 9.9); few classes learnt well are few directions far apart. Pulling two views
+    together with nothing that pushes gave 0.03 and 5.0 with a ResNet-10, 0.01 and 1.4 with a ViT.
+    """
+
+    embedding_std: float = 0.1
+    rankme: float = 6.0
+
+    def __post_init__(self) -> None:
+        if self.embedding_std <= 0 or self.rankme <= 0:
+            raise ValueError(f"embedding_std is {self.embedding_std}, rankme {self.rankme}; each must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """Shares of the labels, the probe's grid of weight decays, fine-tuning's budget; `seed` draws the labelled images."""
+    """Shares of the labels, the probe's grid of weight decays, fine-tuning's budget; `seed` draws labelled images."""
 
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -3,18 +3,48 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from ssl_core.augmentation import Augment
 from ssl_core.evaluation.config import CollapseThresholds
+from ssl_core.evaluation.embedding import BATCH, Images, on_device
+from ssl_core.evaluation.split import Split
+
+SAMPLE = 2048
+"""Images of the figures about pairs: uniformity takes every pair of them."""
+
+
+def label_free(backbone: nn.Module, split: Split, augment: Augment, seed: int) -> dict[str, float]:
+    """All figures by name; alignment and uniformity on the same at most 2,048 images for the same seed."""
+    sample = split.sample(SAMPLE, seed)
+    return {
+        "rankme": rankme(split.representations),
+        "alignment": alignment(*two_views(backbone, sample.images, augment, seed)),
+        "uniformity": uniformity(sample.representations),
+        "embedding_std": embedding_std(split.representations),
+    }
+
+
+def two_views(backbone: nn.Module, images: Images, augment: Augment, seed: int) -> tuple[Tensor, Tensor]:
+    """Representations float32 [N, D] of two views of each image; the views are the same for the same seed."""
+    on_device(backbone, images.device).eval()
+    generator = torch.Generator(images.device).manual_seed(seed)
+    pairs = []
+    with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16):
+        for start in range(0, len(images), BATCH):
+            raw = images.raw(slice(start, start + BATCH))
+            pairs.append([backbone(augment(raw, generator)[0]).float() for _ in range(2)])
+    first, second = zip(*pairs, strict=True)
+    return torch.cat(first), torch.cat(second)
 
 
 def rankme(h: Tensor, eps: float = 1e-7) -> float:
     """The effective rank of representations [N, D], between 1 and min(N, D) (Garrido et al., 2023, arXiv:2210.02885).
 
-    exp(-sum p log p) with p = s / |s|_1 + eps over the singular values s; the representations are not centred (equations
-    1 and 2). The singular values are roots of the Gram matrix's eigenvalues: exact enough (1e-8 of the largest) for
-    this eps, and quick.
+    exp(-sum p log p) with p = s / |s|_1 + eps over the singular values s; the representations are not centred
+    (equations 1 and 2). The singular values are roots of the Gram matrix's eigenvalues: exact to 1e-8 of the largest,
+    below eps, and quick.
     """
     gram = h.double().T @ h.double()
     s = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
@@ -58,14 +88,10 @@ class Verdict:
 
 
 def verdict(std: float, rank: float, thresholds: CollapseThresholds) -> Verdict:
-    """Collapsed where the embedding standard deviation or the effective rank is below its threshold."""
-    if std < thresholds.embedding_std:
-        why = f"the embedding standard deviation is {std:.3f}, below {thresholds.embedding_std}: nearly all images share one representation"
-    elif rank < thresholds.rankme:
-        why = f"the effective rank is {rank:.2f}, below {thresholds.rankme}: the images differ in fewer directions than that"
-    else:
-        why = (
-            f"the embedding standard deviation is {std:.3f} (at least {thresholds.embedding_std}) "
-            f"and the effective rank {rank:.2f} (at least {thresholds.rankme})"
-        )
-    return Verdict(collapsed=std < thresholds.embedding_std or rank < thresholds.rankme, why=why, thresholds=thresholds)
+    """Collapsed where the embedding standard deviation and the effective rank are both below their thresholds."""
+    figures = (
+        ("embedding standard deviation", std, thresholds.embedding_std),
+        ("effective rank (RankMe)", rank, thresholds.rankme),
+    )
+    said = [f"the {name} is {x:.3g}, {'below' if x < limit else 'not below'} {limit:g}" for name, x, limit in figures]
+    return Verdict(collapsed=all(x < limit for _, x, limit in figures), why=" and ".join(said), thresholds=thresholds)

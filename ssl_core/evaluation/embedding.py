@@ -1,5 +1,6 @@
 """Images through a network in evaluation mode: representations, or a downstream model's logits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,15 +17,20 @@ BATCH = 256
 class Images:
     """Some of a split's prepared images, handed out in batches on a device.
 
-    `pixels`: uint8 [M, H, W, 3], may be a memory map. `index`: int64 [N], the images that are meant. `mean`, `std`: three
-    floats each, of pixels in 0..1.
+    `pixels`: uint8 [M, H, W, 3], may be a memory map. `index`: int64 [N], the images that are meant. `mean`, `std`: of
+    the three colours, in 0..1.
     """
 
     pixels: np.ndarray
     index: np.ndarray
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Sequence[float]
+    std: Sequence[float]
     device: torch.device
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, mean: Sequence[float], std: Sequence[float], device: torch.device) -> "Images":
+        """All images of a split."""
+        return cls(pixels=pixels, index=np.arange(len(pixels)), mean=mean, std=std, device=device)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -45,10 +51,10 @@ class Images:
 def embed(network: nn.Module, images: Images, progress: str = "") -> np.ndarray:
     """The network's outputs, float32 [N, D]; `progress` names a progress bar.
 
-    The network is put into evaluation mode on the images' device. It runs in bfloat16 autocast on every machine, so that
-    the figures do not depend on which one it was.
+    The network is put into evaluation mode on the images' device. It runs in bfloat16 autocast on every machine, so
+    that the figures do not depend on whether that is fast there.
     """
-    network.eval().to(images.device, memory_format=torch.channels_last)
+    on_device(network, images.device).eval()
     starts = range(0, len(images), BATCH)
     with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16):
         outputs = [
@@ -56,3 +62,8 @@ def embed(network: nn.Module, images: Images, progress: str = "") -> np.ndarray:
             for start in tqdm(starts, desc=progress, unit="batch", mininterval=1, disable=not progress)
         ]
     return np.concatenate(outputs)
+
+
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network, moved to the device, its convolutions channels-last."""
+    return network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub)

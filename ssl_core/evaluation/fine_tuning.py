@@ -1,8 +1,8 @@
 """Fine-tuning: the downstream model without the stop-gradient, from the fitted probe's head.
 
-The head starts as the probe because a head that knows nothing sends gradients that distort the pretrained representation
-before it has learnt (Kumar et al., 2022, arXiv:2202.10054: LP-FT, linear probing then fine-tuning). AdamW, cosine to 0,
-batch norm in training mode, no augmentation.
+The head starts as the probe because a head that knows nothing sends gradients that distort the pretrained
+representation before it has learnt (Kumar et al., 2022, arXiv:2202.10054: LP-FT, linear probing then fine-tuning).
+AdamW, cosine to 0, batch norm in training mode, no augmentation. Learning rate and step are chosen on a sample of val.
 """
 
 import copy
@@ -12,24 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from ssl_core.evaluation.config import FineTuningConfig
 from ssl_core.evaluation.downstream import Downstream, LinearHead
-from ssl_core.evaluation.embedding import Images, embed
+from ssl_core.evaluation.embedding import embed, on_device
 from ssl_core.evaluation.metrics import accuracy
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Labelled:
-    """Images with their labels, int64 [N]."""
-
-    images: Images
-    labels: np.ndarray
-
-    def take(self, index: np.ndarray) -> "Labelled":
-        """The images at positions `index` of these."""
-        return Labelled(images=self.images.take(index), labels=self.labels[index])
+from ssl_core.evaluation.split import Split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +32,7 @@ class FineTuned:
 
 
 def choose(
-    backbone: nn.Module, head: LinearHead, train: Labelled, val: Labelled, config: FineTuningConfig, seed: int
+    backbone: nn.Module, head: LinearHead, train: Split, val: Split, config: FineTuningConfig, seed: int
 ) -> FineTuned:
     """Fine-tune copies of the backbone and the head with each learning rate; keep the state that is best on `val`.
 
@@ -53,22 +42,22 @@ def choose(
     for rate in config.learning_rates:
         model = Downstream(copy.deepcopy(backbone), copy.deepcopy(head), "fine_tuning")
         for step in _fine_tune(model, train, rate, config, seed):
-            reached = accuracy(predict(model, val.images), val.labels)
+            reached = accuracy(predict(model, val), val.labels)
             if best is None or reached > best.accuracy:
                 best = FineTuned(model=copy.deepcopy(model), learning_rate=rate, step=step, accuracy=reached)
     assert best is not None  # the configuration has a learning rate and an evaluation
     return best
 
 
-def predict(model: Downstream, images: Images) -> np.ndarray:
-    """Predicted classes, int64 [N]."""
-    return embed(model, images).argmax(axis=1)
+def predict(model: Downstream, split: Split) -> np.ndarray:
+    """Predicted classes int64 [N] of a split's images."""
+    return embed(model, split.images).argmax(axis=1)
 
 
-def _fine_tune(model: Downstream, train: Labelled, rate: float, config: FineTuningConfig, seed: int) -> Iterator[int]:
+def _fine_tune(model: Downstream, train: Split, rate: float, config: FineTuningConfig, seed: int) -> Iterator[int]:
     """Fine-tune in place, and stop for the caller after each of `evaluations` equal parts of the steps."""
     device = train.images.device
-    model.to(device, memory_format=torch.channels_last)
+    on_device(model, device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
     stops = {round(part * config.steps / config.evaluations) for part in range(1, config.evaluations + 1)}

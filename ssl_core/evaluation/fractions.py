@@ -17,8 +17,8 @@ def draw(labels: np.ndarray, fraction: float, seed: int, classes: list[str]) -> 
         count = int(fraction * len(members) + 1e-9)  # 0.29 x 100 is 28.999... in binary
         if count < 1:
             raise Refused(
-                f"the class '{name}' has {len(members)} labelled training images; the label fraction {fraction} needs at "
-                f"least {int(np.ceil(1 / fraction - 1e-9))}: leave it out of evaluation.label_fractions, or add images"
+                f"the class '{name}' has {len(members)} labelled training images; the label fraction {fraction} "
+                f"needs at least {int(np.ceil(1 / fraction - 1e-9))}: take it out of evaluation.label_fractions"
             )
         drawn.append(np.random.default_rng([seed, label]).permutation(members)[:count])
     return np.sort(np.concatenate(drawn))

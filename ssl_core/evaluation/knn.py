@@ -1,35 +1,43 @@
 """k-nearest-neighbour classification of frozen representations, by cosine similarity.
 
-`weighted`: each of the k nearest votes for its class with exp(similarity / temperature) (Wu et al., 2018,
-arXiv:1805.01978, section 3.4; k = 20 and 0.07 as DINO evaluates, arXiv:2104.14294). `plain`: each votes with 1.
+`knn20`: each of the 20 nearest votes for its class with exp(similarity / temperature) (Wu et al., 2018,
+arXiv:1805.01978, section 3.4; with k = 20 and 0.07 in DINO, arXiv:2104.14294). `knn200`: each of the 200 nearest votes
+with 1. Where the labelled images are fewer than k, all of them vote.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
+from ssl_core.evaluation.config import EvaluationConfig
+from ssl_core.evaluation.split import Split
+
+NEIGHBOURS = {"knn20": 20, "knn200": 200}
 CHUNK = 512
 
 
+def predict(bank: Split, queries: Split, classes: int, config: EvaluationConfig) -> dict[str, np.ndarray]:
+    """Predicted classes int64 [Q] of the queries from the labelled images of the bank, by kind of vote."""
+    similarity, position = neighbours(queries.representations, bank.representations, max(NEIGHBOURS.values()))
+    labels = torch.from_numpy(bank.labels).to(position.device)[position]
+    near = NEIGHBOURS["knn20"]
+    # The difference to the nearest scales all votes of a query alike, and keeps exp in range at any temperature.
+    votes = ((similarity - similarity[:, :1]) / config.knn_temperature).exp()
+    return {
+        "knn20": winner(labels[:, :near], votes[:, :near], classes).cpu().numpy(),
+        "knn200": winner(labels, torch.ones_like(votes), classes).cpu().numpy(),
+    }
+
+
 def neighbours(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Similarities and bank positions [Q, k] of the k nearest, nearest first; k is at most the size of the bank."""
+    """Cosine similarities and bank positions [Q, min(k, bank)] of the nearest, nearest first."""
     k = min(k, len(bank))
-    bank = normalize(bank, dim=1).T.contiguous()
-    found = [(normalize(chunk, dim=1) @ bank).topk(k, dim=1) for chunk in queries.split(CHUNK)]
+    columns = normalize(bank, dim=1).T.contiguous()
+    found = [(normalize(chunk, dim=1) @ columns).topk(k, dim=1) for chunk in queries.split(CHUNK)]
     return torch.cat([similarity for similarity, _ in found]), torch.cat([position for _, position in found])
 
 
-def weighted(similarity: Tensor, labels: Tensor, classes: int, temperature: float) -> Tensor:
-    """Classes int64 [Q] from the similarities and labels [Q, k] of the neighbours; of equals, the lowest class."""
-    # Shifted by the largest, which scales all votes of a query alike and keeps exp in range at any temperature.
-    votes = ((similarity - similarity[:, :1]) / temperature).exp()
-    return _most(labels, votes, classes)
-
-
-def plain(labels: Tensor, classes: int) -> Tensor:
-    """The majority class int64 [Q] among the labels [Q, k] of the neighbours; of equals, the lowest class."""
-    return one_hot(labels, classes).sum(dim=1).argmax(dim=1)
-
-
-def _most(labels: Tensor, votes: Tensor, classes: int) -> Tensor:
+def winner(labels: Tensor, votes: Tensor, classes: int) -> Tensor:
+    """The class with most votes, int64 [Q], from labels and votes [Q, k]; of equals, the lowest class."""
     return votes.new_zeros(len(votes), classes).scatter_add_(1, labels, votes).argmax(dim=1)

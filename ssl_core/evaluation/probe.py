@@ -3,6 +3,8 @@
 minimise  mean cross-entropy + weight_decay / 2 x |W|^2   (the bias is not decayed)
 
 by full-batch L-BFGS, which needs no learning rate and no shuffling. In scikit-learn's terms C = 1 / (weight_decay x N).
+At most 100 iterations a fit: 1,000 took 8 times as long on 54,000 representations of 128 dimensions, for a loss 0.2 %
+lower and the same accuracy within 0.05 points.
 """
 
 import copy
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from ssl_core.evaluation.downstream import Downstream, LinearHead
 from ssl_core.evaluation.metrics import accuracy
+from ssl_core.evaluation.split import Split
 
 
 def fit(head: LinearHead, standardised: Tensor, labels: Tensor, weight_decay: float) -> None:
@@ -33,31 +36,25 @@ def fit(head: LinearHead, standardised: Tensor, labels: Tensor, weight_decay: fl
     optimiser.step(objective)
 
 
-def choose(
-    train: Tensor,
-    train_labels: Tensor,
-    val: Tensor,
-    val_labels: np.ndarray,
-    classes: int,
-    weight_decays: Sequence[float],
-) -> tuple[LinearHead, float]:
+def choose(train: Split, val: Split, classes: int, weight_decays: Sequence[float]) -> tuple[LinearHead, float]:
     """The fitted head that is most accurate on val, and its weight decay; of equals, the strongest decay.
 
-    Representations are float32 [N, D] on one device. Each fit starts from the next stronger decay's solution.
+    Each fit starts from the next stronger decay's solution.
     """
-    head = LinearHead(train, classes)
-    standardised = head.standardise(train)
+    head = LinearHead(train.representations, classes)
+    standardised = head.standardise(train.representations)
+    labels = torch.from_numpy(train.labels).to(standardised.device)
     best, chosen, best_accuracy = head, max(weight_decays), -1.0
     for weight_decay in sorted(weight_decays, reverse=True):
-        fit(head, standardised, train_labels, weight_decay)
-        reached = accuracy(predict(head, val), val_labels)
+        fit(head, standardised, labels, weight_decay)
+        reached = accuracy(predict(head, val), val.labels)
         if reached > best_accuracy:
             best, chosen, best_accuracy = copy.deepcopy(head), weight_decay, reached
     return best, chosen
 
 
-def predict(head: LinearHead, representations: Tensor) -> np.ndarray:
-    """Predicted classes int64 [N] of stored representations [N, D]."""
+def predict(head: LinearHead, split: Split) -> np.ndarray:
+    """Predicted classes int64 [N] of a split's stored representations."""
     model = Downstream(nn.Identity(), head, "feature_extraction")
     with torch.inference_mode():
-        return model(representations).argmax(dim=1).cpu().numpy()
+        return model(split.representations).argmax(dim=1).cpu().numpy()

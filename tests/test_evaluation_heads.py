@@ -1,0 +1,138 @@
+"""The downstream model, the probe, k-NN and the metrics against scikit-learn."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ssl_core.evaluation import EvaluationConfig, knn, probe
+from ssl_core.evaluation.downstream import Downstream, LinearHead, Protocol
+from ssl_core.evaluation.embedding import Images
+from ssl_core.evaluation.metrics import accuracy, macro_f1
+from ssl_core.evaluation.split import Split
+
+
+def blobs(count: int, seed: int = 0, size: int = 8, classes: int = 3, spread: float = 1.5) -> Split:
+    """Representations around a centre for each class, with dimensions of very different scales."""
+    centres = np.random.default_rng(99).normal(size=(classes, size))
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count)
+    h = (centres[labels] + spread * generator.normal(size=(count, size))) * np.logspace(-2, 2, size) + 3
+    pixels = np.zeros((count, 4, 4, 3), np.uint8)
+    images = Images.of(pixels, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"))
+    return Split(images=images, labels=labels, representations=torch.tensor(h, dtype=torch.float32))
+
+
+@pytest.mark.parametrize(("protocol", "reached"), [("feature_extraction", False), ("fine_tuning", True)])
+def test_the_switch_alone_decides_whether_the_backbone_learns(protocol: Protocol, reached: bool) -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Linear(5, 4), nn.ReLU())
+    before = copy.deepcopy(backbone.state_dict())
+    head = LinearHead(torch.randn(16, 4), classes=3)
+    nn.init.normal_(head.linear.weight)
+    model = Downstream(backbone, head, protocol)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    cross_entropy(model(torch.randn(16, 5)), torch.arange(16) % 3).backward()
+    optimiser.step()
+    assert all((p.grad is not None) == reached for p in backbone.parameters())
+    moved = [not torch.equal(before[name], value) for name, value in backbone.state_dict().items()]
+    assert all(moved) if reached else not any(moved)
+    assert head.linear.weight.grad is not None
+
+
+def test_the_head_standardises_and_leaves_constant_dimensions_alone() -> None:
+    h = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 100.0, 0.0, 3.0]) + 7
+    expected = torch.tensor(StandardScaler().fit_transform(h.double()), dtype=torch.float32)
+    torch.testing.assert_close(LinearHead(h, 2).standardise(h), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("weight_decay", [1e-3, 1e-1])
+def test_the_probe_reaches_the_optimum_of_logistic_regression(weight_decay: float) -> None:
+    train, test = blobs(600), blobs(400, seed=1)
+    head = LinearHead(train.representations, 3)
+    x, labels = head.standardise(train.representations), torch.from_numpy(train.labels)
+    probe.fit(head, x, labels, weight_decay)
+    peer = LogisticRegression(C=1 / (weight_decay * len(train)), tol=1e-10, max_iter=10_000)
+    peer.fit(x.double().numpy(), train.labels)
+
+    def objective(weight: torch.Tensor, bias: torch.Tensor) -> float:
+        loss = cross_entropy(x.double() @ weight.double().T + bias.double(), labels)
+        return (loss + weight_decay / 2 * weight.double().square().sum()).item()
+
+    ours = objective(head.linear.weight.detach(), head.linear.bias.detach())
+    theirs = objective(torch.from_numpy(peer.coef_), torch.from_numpy(peer.intercept_))
+    assert ours == pytest.approx(theirs, abs=1e-6)
+    expected = peer.predict(head.standardise(test.representations).double().numpy())
+    assert (probe.predict(head, test) == expected).mean() > 0.995
+
+
+def test_the_weight_decay_is_the_best_on_val_and_the_strongest_of_equals() -> None:
+    train, val = blobs(40, size=30), blobs(500, seed=1, size=30)
+    grid = (1e-4, 1e-2, 1.0)
+    head, chosen = probe.choose(train, val, 3, grid)
+    alone = {decay: probe.choose(train, val, 3, [decay])[0] for decay in grid}
+    reached = {decay: accuracy(probe.predict(fitted, val), val.labels) for decay, fitted in alone.items()}
+    assert len(set(reached.values())) > 1, "the grid makes no difference here: the test would show nothing"
+    assert reached[chosen] == max(reached.values())
+    assert accuracy(probe.predict(head, val), val.labels) == pytest.approx(reached[chosen], abs=0.01)
+    easy = blobs(60, spread=0.01)
+    assert probe.choose(easy, easy, 3, grid)[1] == 1.0
+
+
+def test_a_collapsed_representation_gives_the_most_frequent_class() -> None:
+    labels = np.array([0] * 5 + [1] * 20 + [2] * 5)
+    constant = torch.full((30, 4), 2.5)
+    split = Split(images=blobs(30).images, labels=labels, representations=constant)
+    head, _ = probe.choose(split, split, 3, [1e-3])
+    assert set(probe.predict(head, split)) == {1}
+
+
+def cosine_knn(bank: Split, queries: Split, k: int, temperature: float | None) -> np.ndarray:
+    """scikit-learn's, on normalised representations: squared distance = 2 - 2 x cosine."""
+
+    def votes(distance: np.ndarray) -> np.ndarray:
+        return np.exp((1 - distance**2 / 2) / temperature)
+
+    unit = [torch.nn.functional.normalize(part.representations.double()).numpy() for part in (bank, queries)]
+    peer = KNeighborsClassifier(k, weights="uniform" if temperature is None else votes, algorithm="brute")
+    return peer.fit(unit[0], bank.labels).predict(unit[1])
+
+
+def test_knn_agrees_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knn, "CHUNK", 64)  # so that the queries take several chunks, the last one smaller
+    bank, queries = blobs(700), blobs(300, seed=1)
+    predicted = knn.predict(bank, queries, 3, EvaluationConfig(knn_temperature=0.2))
+    np.testing.assert_array_equal(predicted["knn20"], cosine_knn(bank, queries, 20, 0.2))
+    np.testing.assert_array_equal(predicted["knn200"], cosine_knn(bank, queries, 200, None))
+    assert (predicted["knn20"] != predicted["knn200"]).any()
+
+
+def test_knn_with_fewer_labelled_images_than_neighbours_lets_all_vote() -> None:
+    bank, queries = blobs(13), blobs(50, seed=1)
+    predicted = knn.predict(bank, queries, 3, EvaluationConfig())
+    assert set(predicted["knn200"]) == {np.bincount(bank.labels).argmax()}
+    np.testing.assert_array_equal(predicted["knn20"], cosine_knn(bank, queries, 13, 0.07))
+
+
+def test_knn_votes_stay_finite_at_a_tiny_temperature() -> None:
+    bank, queries = blobs(100), blobs(50, seed=1)
+    predicted = knn.predict(bank, queries, 3, EvaluationConfig(knn_temperature=1e-4))
+    np.testing.assert_array_equal(predicted["knn20"], cosine_knn(bank, queries, 1, None))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_metrics_agree_with_scikit_learn(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels, predicted = generator.choice([0, 2, 5], 60), generator.choice([0, 1, 2], 60)
+    with warnings.catch_warnings(action="ignore"):
+        expected = f1_score(labels, predicted, average="macro")
+    assert macro_f1(predicted, labels) == pytest.approx(expected)
+    assert accuracy(predicted, labels) == pytest.approx(accuracy_score(labels, predicted))
