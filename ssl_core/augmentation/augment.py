@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from ssl_core.augmentation.normalise import colour_planes, standardise_
 from ssl_core.augmentation.recipe import Recipe, apply
 
-PIXELS_PER_THREAD = 2**17
+PIXELS_PER_THREAD = 2**16
 """Pixels that one CPU thread works on at a time, so that they stay in its cache; measured with benchmarks/views.py."""
 
 

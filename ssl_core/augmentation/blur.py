@@ -44,7 +44,9 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     # So narrow a Gaussian is 0 outside the middle pixel: the kernel that changes nothing.
     kernels = torch.exp(-0.5 * (taps / sigma[:, None].clamp(min=0.01)) ** 2)
     kernels = kernels / kernels.sum(1, keepdim=True)
-    return filter_sides(images, _bands(kernels, height), _bands(kernels, width))
+    rows = _bands(kernels, height)
+    columns = rows if width == height else _bands(kernels, width)
+    return filter_sides(images, rows, columns)
 
 
 def _bands(kernels: Tensor, size: int) -> Tensor:

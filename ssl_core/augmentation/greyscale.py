@@ -11,8 +11,6 @@ def luminance(images: Tensor) -> Tensor:
 
 def greyscale_(images: Tensor, chosen: Tensor) -> Tensor:
     """Make the chosen images (bool [N]) of float [N, 3, H, W] grey, in place."""
-    grey_share = chosen.to(images.dtype)[:, None, None]
-    grey = luminance(images).mul_(grey_share)
-    for plane in images.unbind(1):
-        plane.mul_(1 - grey_share).add_(grey)
-    return images
+    share = chosen.to(images.dtype)[:, None, None]
+    grey = luminance(images).mul_(share)
+    return images.mul_((1 - share)[:, None]).add_(grey[:, None])

@@ -20,15 +20,16 @@ def turn_hue_(images: Tensor, turns: Tensor) -> Tensor:
     low = torch.minimum(red, green)
     torch.maximum(high, blue, out=high)
     torch.minimum(low, blue, out=low)
-    chroma = high - low
-    hue = torch.where(green == high, (blue - red).add_(chroma, alpha=2), (red - green).add_(chroma, alpha=4))
-    hue = torch.where(red == high, green - blue, hue)
-    # A grey pixel has chroma and numerator 0, so any finite divisor will do.
-    hue.div_(chroma.clamp(min=torch.finfo(chroma.dtype).tiny)).add_(6 * turns[:, None, None])
+    chroma = high.sub_(low)
+    # The way from red to the hue, in chromas: red's lack, green and blue; its sign says whether it goes over green.
+    way = (chroma + green).add_(blue).sub_(red).sub_(low)
+    # A grey pixel has chroma and way 0, so any finite divisor will do.
+    way.div_(chroma.clamp(min=torch.finfo(chroma.dtype).tiny))
+    hue = torch.copysign(way, green - blue, out=way).add_(6 * turns[:, None, None])
     hue.sub_((hue / 6).floor_(), alpha=6)
-    torch.sub(hue, 3, out=red).abs_().sub_(1)
-    torch.sub(hue, 2, out=green).abs_().neg_().add_(2)
-    torch.sub(hue, 4, out=blue).abs_().neg_().add_(2)
-    for plane in (red, green, blue):
-        plane.clamp_(0, 1).mul_(chroma).add_(low)
-    return images
+    for plane, middle in ((red, 3), (green, 2), (blue, 4)):
+        torch.sub(hue, middle, out=plane).abs_()
+    # Red lies at both ends of the scale, so its wave is high far from the middle.
+    red.sub_(1)
+    images[:, 1:].neg_().add_(2)
+    return images.clamp_(0, 1).mul_(chroma[:, None]).add_(low[:, None])

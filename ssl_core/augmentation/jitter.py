@@ -9,7 +9,7 @@ from ssl_core.augmentation.chance import check_probability, chosen, uniform
 from ssl_core.augmentation.greyscale import luminance
 from ssl_core.augmentation.hue import turn_hue_
 
-BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+CONTRAST, SATURATION, HUE = 1, 2, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +63,22 @@ def jitter_(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
         images: float [N, 3, H, W] in [0, 1].
         factors, order: from `ColourJitter.draw`.
     """
+    ordered = factors.gather(1, order)
+    of_mean = (1 - ordered) * (order == CONTRAST)
+    of_grey = (1 - ordered) * (order == SATURATION)
     for place in range(4):
         turn_hue_(images[place::4], factors[place::4, HUE])
         if place < 3:
-            _blend_(images, order[:, place], factors)
+            _blend_(images, ordered[:, place], of_mean[:, place], of_grey[:, place])
     return images
 
 
-def _blend_(images: Tensor, operation: Tensor, factors: Tensor) -> None:
-    """One of brightness, contrast, saturation for each image (`operation`, int64 [N]), in place.
+def _blend_(images: Tensor, factor: Tensor, of_mean: Tensor, of_grey: Tensor) -> None:
+    """Mix each image, by its factor, with shares of its mean grey and of each pixel's own grey (all [N]), in place.
 
-    Each mixes the image, by its factor, with something: black, the image's mean grey, the pixel's own grey.
+    Contrast takes its share from the mean and saturation from the pixel; brightness takes none, that is black.
     """
-    factor = factors.gather(1, operation[:, None])[:, :, None]
-    rest = 1 - factor
-    of_mean = rest * (operation == CONTRAST)[:, None, None]
-    of_grey = rest * (operation == SATURATION)[:, None, None]
     grey = luminance(images)
-    mean = grey.mean((1, 2), keepdim=True)
-    grey.mul_(of_grey).add_(mean.mul_(of_mean))
-    for plane in images.unbind(1):
-        plane.mul_(factor).add_(grey).clamp_(0, 1)
+    mean = grey.mean((1, 2))
+    other = grey.mul_(of_grey[:, None, None]).add_((mean * of_mean)[:, None, None])
+    images.mul_(factor[:, None, None, None]).add_(other[:, None]).clamp_(0, 1)
