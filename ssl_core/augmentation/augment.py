@@ -31,7 +31,12 @@ class Augment:
 
         Returns:
             `recipe.views` tensors float32 [B, 3, H, W], channels-last, standardised.
+
+        Raises:
+            ValueError: the images have another form.
         """
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"views are made of uint8 images [B, 3, H, W], not {images.dtype} {list(images.shape)}.")
         count, _, height, width = images.shape
         draws = [self.recipe.draw(count, height, width, generator) for _ in range(self.recipe.views)]
         views = [torch.empty(images.shape, device=images.device, memory_format=torch.channels_last) for _ in draws]

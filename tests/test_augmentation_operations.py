@@ -1,0 +1,128 @@
+"""Each operation against torchvision's functional operation with the same parameters, image by image."""
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import functional as reference
+
+from ssl_core.augmentation.blur import GaussianBlur, blur, kernel_radius
+from ssl_core.augmentation.crop import RandomResizedCrop, resized_crop
+from ssl_core.augmentation.flip import flip
+from ssl_core.augmentation.greyscale import greyscale_
+from ssl_core.augmentation.hue import turn_hue_
+from ssl_core.augmentation.jitter import ColourJitter, jitter_
+from ssl_core.augmentation.solarise import THRESHOLD, solarise_
+
+LEVEL = 1 / 255
+
+
+def pictures(count: int = 24, height: int = 32, width: int = 32) -> Tensor:
+    """float [N, 3, H, W] in [0, 1] with smooth parts, noise, pure black, white and grey, and repeated colours."""
+    generator = torch.Generator().manual_seed(7)
+    coarse = torch.rand((count, 3, 4, 4), generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    images = (smooth * 1.6 - 0.3 + 0.1 * torch.rand((count, 3, height, width), generator=generator)).clamp(0, 1)
+    images[: count // 4] = (images[: count // 4] * 4).round() / 4
+    images[-1] = images[-1, :1]
+    return images
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def assert_same(ours: Tensor, theirs: list[Tensor]) -> None:
+    errors = (ours - torch.stack(theirs)).abs()
+    assert errors.mean() <= 1e-3 * LEVEL
+    assert errors.max() <= 0.02 * LEVEL
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, None), (28, 40, None), (96, 96, 32), (20, 20, 32)])
+def test_resized_crop_is_torchvisions_antialiased_one(height: int, width: int, size: int | None):
+    images = pictures(height=height, width=width)
+    boxes = RandomResizedCrop(scale=(0.08, 1.0)).draw(len(images), height, width, generator())
+    flipped = torch.arange(len(images)) % 3 == 0
+    target = [size or height, size or width]
+    theirs = [
+        reference.resized_crop(image, *box, size=target, antialias=True)
+        for image, box in zip(images, boxes.tolist(), strict=True)
+    ]
+    theirs = [reference.hflip(crop) if mirror else crop for crop, mirror in zip(theirs, flipped, strict=True)]
+    assert_same(resized_crop(images, boxes, flipped, size), theirs)
+
+
+def test_the_whole_box_is_the_image_itself():
+    images = pictures()
+    boxes = torch.tensor([[0, 0, 32, 32]]).expand(len(images), 4)
+    assert torch.equal(resized_crop(images, boxes), images)
+
+
+def test_flip_is_torchvisions():
+    images = pictures()
+    flipped = torch.arange(len(images)) % 2 == 0
+    assert_same(
+        flip(images, flipped),
+        [reference.hflip(image) if mirror else image for image, mirror in zip(images, flipped, strict=True)],
+    )
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.1, 0.0, 0.03, 0.5])
+def test_hue_is_torchvisions(turn: float):
+    images = pictures()
+    ours = turn_hue_(images.clone(), torch.full((len(images),), turn))
+    assert_same(ours, [reference.adjust_hue(image, turn) for image in images])
+
+
+def test_jitter_is_torchvisions_in_each_images_own_order():
+    images = pictures(count=72)
+    factors, order = ColourJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, probability=0.9).draw(
+        len(images), generator()
+    )
+    adjust = [reference.adjust_brightness, reference.adjust_contrast, reference.adjust_saturation, reference.adjust_hue]
+    theirs, orders = [], set()
+    for place, image in enumerate(images):
+        operations = order[place].tolist()
+        operations.insert(place % 4, 3)
+        orders.add(tuple(operations))
+        for operation in operations:
+            image = adjust[operation](image, float(factors[place, operation]))
+        theirs.append(image)
+    assert len(orders) >= 20
+    assert_same(jitter_(images, factors, order), theirs)
+
+
+def test_greyscale_is_torchvisions():
+    images = pictures()
+    chosen = torch.arange(len(images)) % 2 == 0
+    theirs = [
+        reference.rgb_to_grayscale(image, 3) if grey else image for image, grey in zip(images, chosen, strict=True)
+    ]
+    assert_same(greyscale_(images.clone(), chosen), theirs)
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 48), (96, 96)])
+def test_blur_is_torchvisions(height: int, width: int):
+    images = pictures(height=height, width=width)
+    sigma = GaussianBlur(probability=0.7).draw(len(images), generator())
+    size = 2 * kernel_radius(height, width) + 1
+    theirs = [
+        reference.gaussian_blur(image, [size, size], [width_of]) if width_of else image
+        for image, width_of in zip(images, sigma.tolist(), strict=True)
+    ]
+    ours = blur(images, sigma)
+    assert_same(ours, theirs)
+    assert torch.equal(ours[sigma == 0], images[sigma == 0])
+
+
+def test_the_kernel_is_simclrs_tenth_of_the_side():
+    assert [2 * kernel_radius(side, side) + 1 for side in (28, 32, 96, 224)] == [3, 3, 9, 23]
+
+
+def test_solarise_is_torchvisions():
+    images = pictures()
+    chosen = torch.arange(len(images)) % 2 == 0
+    theirs = [
+        reference.solarize(image, THRESHOLD) if inverted else image
+        for image, inverted in zip(images, chosen, strict=True)
+    ]
+    assert_same(solarise_(images.clone(), chosen), theirs)

@@ -1,0 +1,160 @@
+"""The whole recipe: determinism, switches, form of the views, refused settings."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from ssl_core.augmentation import Augment, ColourJitter, GaussianBlur, RandomResizedCrop, Recipe, denormalise, normalise
+from ssl_core.augmentation import augment as augment_module
+from ssl_core.augmentation.recipe import apply
+
+MEAN = (0.5, 0.4, 0.3)
+STD = (0.2, 0.25, 0.3)
+NOTHING = Recipe(crop=None, flip=0, jitter=None, greyscale=0, blur=None, solarise=0)
+
+
+def images(count: int = 37, height: int = 20, width: int = 24) -> Tensor:
+    stored = torch.randint(0, 256, (count, height, width, 3), generator=generator(9), dtype=torch.uint8)
+    return stored.permute(0, 3, 1, 2)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def views(recipe: Recipe, seed: int = 0) -> list[Tensor]:
+    return Augment(recipe, MEAN, STD)(images(), generator(seed))
+
+
+def test_views_have_the_promised_form():
+    for count in (1, 2, 3):
+        made = views(Recipe(views=count, solarise=0.2))
+        assert len(made) == count
+        for view in made:
+            assert view.shape == images().shape
+            assert view.dtype == torch.float32
+            assert view.is_contiguous(memory_format=torch.channels_last)
+            assert view.isfinite().all()
+
+
+def test_the_views_of_an_image_differ():
+    first, second = views(Recipe())
+    assert ((first - second).abs().mean((1, 2, 3)) > 0.01).all()
+
+
+def test_the_same_generator_state_gives_the_same_bytes():
+    recipe = Recipe(solarise=0.3)
+    assert all(torch.equal(a, b) for a, b in zip(views(recipe, 1), views(recipe, 1), strict=True))
+    assert not torch.equal(views(recipe, 1)[0], views(recipe, 2)[0])
+
+
+@pytest.mark.parametrize("pixels", [1, 20 * 24 * 13, 2**30])
+def test_the_views_do_not_depend_on_how_the_work_is_cut_up(pixels: int, monkeypatch: pytest.MonkeyPatch):
+    recipe = Recipe(solarise=0.3)
+    expected = views(recipe)
+    monkeypatch.setattr(augment_module, "PIXELS_PER_THREAD", pixels)
+    assert all(torch.equal(a, b) for a, b in zip(views(recipe), expected, strict=True))
+
+
+def test_the_images_are_left_as_they_were():
+    batch = images()
+    Augment(Recipe(), MEAN, STD)(batch, generator())
+    assert torch.equal(batch, images())
+
+
+def test_everything_switched_off_is_the_normalised_image():
+    (view,) = views(replace(NOTHING, views=1))
+    assert torch.equal(view, normalise(images(), MEAN, STD))
+
+
+@pytest.mark.parametrize(
+    "on",
+    [
+        {"crop": RandomResizedCrop()},
+        {"flip": 1.0},
+        {"jitter": ColourJitter(probability=1.0)},
+        {"greyscale": 1.0},
+        {"blur": GaussianBlur(probability=1.0, sigma=(1.0, 2.0))},
+        {"solarise": 1.0},
+    ],
+    ids=lambda on: next(iter(on)),
+)
+def test_each_operation_alone_changes_every_image(on: dict):
+    plain = normalise(images(), MEAN, STD)
+    for view in views(replace(NOTHING, **on)):
+        assert ((view - plain).abs().amax((1, 2, 3)) > 0.01).all()
+
+
+def test_operations_come_in_the_declared_order():
+    # Solarising after greyscale keeps grey grey; the last operation sees what the first made.
+    (view,) = views(Recipe(views=1, greyscale=1.0, solarise=1.0))
+    picture = denormalise(view, MEAN, STD).int()
+    assert (picture.amax(1) - picture.amin(1)).max() <= 1
+
+
+def test_mixed_precision_outside_does_not_coarsen_the_views():
+    expected = views(Recipe())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(torch.equal(a, b) for a, b in zip(views(Recipe()), expected, strict=True))
+
+
+def test_normalise_is_the_formula_and_denormalise_its_inverse():
+    expected = (images() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    normalised = normalise(images(), MEAN, STD)
+    torch.testing.assert_close(normalised, expected)
+    assert torch.equal(denormalise(normalised, MEAN, STD), images())
+
+
+def test_the_recipe_reads_as_in_the_parameters_file():
+    declared = {
+        "views": 2,
+        "crop": {"scale": [0.2, 1.0]},
+        "flip": 0.5,
+        "jitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1, "probability": 0.8},
+        "greyscale": 0.2,
+        "blur": {"probability": 0.5, "sigma": [0.1, 2.0]},
+        "solarise": 0.0,
+    }
+    reader = TypeAdapter(Recipe)
+    assert set(declared) == {field.name for field in fields(Recipe)}
+    assert reader.validate_python(declared) == Recipe()
+    assert reader.validate_python({"crop": None}) == Recipe(crop=None)
+
+
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        ({"views": 0}, "views must be 1 or more"),
+        ({"flip": 1.5}, "flip is a probability"),
+        ({"greyscale": -0.1}, "greyscale is a probability"),
+        ({"solarise": float("nan")}, "solarise is a probability"),
+        ({"crop": {"scale": [0.0, 1.0]}}, "scale must be two rising shares"),
+        ({"crop": {"scale": [1.0, 0.2]}}, "scale must be two rising shares"),
+        ({"crop": {"ratio": [0.0, 1.0]}}, "ratio must be two rising positive numbers"),
+        ({"jitter": {"hue": 0.6}}, "hue must be between 0 and 0.5"),
+        ({"jitter": {"contrast": -1.0}}, "contrast must be a number from 0 up"),
+        ({"jitter": {"probability": 2.0}}, "probability must be between 0 and 1|probability is a probability"),
+        ({"blur": {"sigma": [0.0, 1.0]}}, "sigma must be two rising positive numbers"),
+    ],
+)
+def test_values_out_of_range_are_refused_with_a_sentence(declared: dict, sentence: str):
+    with pytest.raises(ValidationError, match=sentence):
+        TypeAdapter(Recipe).validate_python(declared)
+
+
+@pytest.mark.parametrize("batch", [images().float(), images()[:, :1], images()[0]], ids=["float", "grey", "one"])
+def test_other_images_are_refused(batch: Tensor):
+    with pytest.raises(ValueError, match="uint8"):
+        Augment(Recipe(), MEAN, STD)(batch, generator())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_makes_the_same_view_from_the_same_draws():
+    source = images().float() / 255
+    drawn = Recipe(solarise=0.3).draw(len(source), source.shape[2], source.shape[3], generator())
+    on_gpu = type(drawn)(*(None if tensor is None else tensor.cuda() for tensor in drawn))
+    torch.testing.assert_close(apply(source.cuda(), on_gpu).cpu(), apply(source, drawn), atol=1e-4, rtol=0)
