@@ -51,7 +51,7 @@ def test_the_embedding_standard_deviation_is_one_for_isotropic_and_zero_for_cons
     [
         (gaussian(500, 32), False),
         (torch.ones(500, 32) + 1e-3 * gaussian(500, 32), True),
-        (torch.ones(500, 32) + 0.05 * gaussian(500, 32), False),  # a narrow cone, but in every direction
+        (torch.ones(500, 128) + 0.09 * gaussian(500, 128), False),  # a narrow cone, but in every direction
         (torch.eye(3).repeat(200, 1), False),  # three classes in three directions: few, but far apart
     ],
 )

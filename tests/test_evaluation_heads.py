@@ -95,14 +95,14 @@ def test_a_collapsed_representation_gives_the_most_frequent_class() -> None:
     assert set(probe.predict(head, split)) == {1}
 
 
-def cosine_knn(bank: Split, queries: Split, k: int, temperature: float | None) -> np.ndarray:
+def cosine_knn(bank: Split, queries: Split, k: int, temperature: float = np.inf) -> np.ndarray:
     """scikit-learn's, on normalised representations: squared distance = 2 - 2 x cosine."""
 
     def votes(distance: np.ndarray) -> np.ndarray:
         return np.exp((1 - distance**2 / 2) / temperature)
 
     unit = [torch.nn.functional.normalize(part.representations.double()).numpy() for part in (bank, queries)]
-    peer = KNeighborsClassifier(k, weights="uniform" if temperature is None else votes, algorithm="brute")
+    peer = KNeighborsClassifier(k, weights=votes, algorithm="brute")  # pyright: ignore[reportArgumentType] (its stub)
     return peer.fit(unit[0], bank.labels).predict(unit[1])
 
 
@@ -111,7 +111,7 @@ def test_knn_agrees_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     bank, queries = blobs(700), blobs(300, seed=1)
     predicted = knn.predict(bank, queries, 3, EvaluationConfig(knn_temperature=0.2))
     np.testing.assert_array_equal(predicted["knn20"], cosine_knn(bank, queries, 20, 0.2))
-    np.testing.assert_array_equal(predicted["knn200"], cosine_knn(bank, queries, 200, None))
+    np.testing.assert_array_equal(predicted["knn200"], cosine_knn(bank, queries, 200))
     assert (predicted["knn20"] != predicted["knn200"]).any()
 
 
@@ -125,7 +125,7 @@ def test_knn_with_fewer_labelled_images_than_neighbours_lets_all_vote() -> None:
 def test_knn_votes_stay_finite_at_a_tiny_temperature() -> None:
     bank, queries = blobs(100), blobs(50, seed=1)
     predicted = knn.predict(bank, queries, 3, EvaluationConfig(knn_temperature=1e-4))
-    np.testing.assert_array_equal(predicted["knn20"], cosine_knn(bank, queries, 1, None))
+    np.testing.assert_array_equal(predicted["knn20"], cosine_knn(bank, queries, 1))
 
 
 @pytest.mark.parametrize("seed", range(3))
