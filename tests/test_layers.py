@@ -1,0 +1,19 @@
+"""The architecture: what may import what."""
+
+import subprocess
+import sys
+
+from importlinter.cli import lint_imports
+
+
+def test_the_layers_are_kept() -> None:
+    assert lint_imports(no_cache=True) == 0
+
+
+def test_the_core_starts_without_the_tools_around_it() -> None:
+    """A bare GPU machine has torch, torchvision and numpy; a stage must not pay for torchvision that it does not use."""
+    modules = "ssl_core.training.pretraining, ssl_core.evaluation.evaluation, ssl_core.objectives, ssl_core.data"
+    unwanted = {"prefect", "dvc", "mlflow", "pydantic", "ruamel", "pandas", "torchvision", "safetensors"}
+    program = f"import sys, {modules}; print(sorted({unwanted} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,121 @@
+"""params.yaml: what is accepted, and one clear sentence for what is not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from ssl_core.errors import Refused
+from tasks import cells, parameters
+from tasks.cells import Cell
+
+PROJECT = Path(__file__).parent.parent
+
+
+def written(tmp_path: Path, **changes: Any) -> Path:
+    """The project's own parameters with values changed; a key is a dotted path, None deletes it."""
+    content = cells.read(PROJECT / "params.yaml")
+    for path, value in changes.items():
+        *sections, key = path.split(".")
+        place = content
+        for section in sections:
+            place = place[section]
+        if value is None:
+            del place[key]
+        else:
+            place[key] = value
+    file = tmp_path / "params.yaml"
+    YAML().dump(content, file)
+    return file
+
+
+def test_the_projects_own_parameters_are_valid() -> None:
+    loaded = parameters.load(PROJECT / "params.yaml")
+    assert loaded.variant("simclr").objective.name == "simclr"
+    assert loaded.variant("random").pretraining.epochs == 0
+    assert {loaded.variant(name).family for name in loaded.suite.variants} == {
+        "baseline",
+        "generative",
+        "pretext",
+        "joint-embedding, contrastive",
+        "joint-embedding, regularised",
+    }
+
+
+def test_a_variant_is_the_defaults_with_its_overrides() -> None:
+    defaults = {
+        "backbone": {"name": "resnet10", "width": 16},
+        "augmentation": {"views": 2, "crop": {"scale": [0.2, 1]}},
+    }
+    assert cells.merge(defaults, {"augmentation": {"crop": None}})["augmentation"] == {"views": 2, "crop": None}
+    assert cells.merge(defaults, {"backbone": {"name": "vit"}})["backbone"] == {"name": "vit"}
+    assert cells.merge(defaults, {"backbone": {"width": 8}})["backbone"] == {"name": "resnet10", "width": 8}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"suite.variants": ["simclr", "simclrr"]}, "suite.variants names 'simclrr': did you mean simclr?"),
+        ({"suite.seeds": []}, "at least one is needed"),
+        ({"suite.seeds": [0, 0]}, "none twice"),
+        ({"suite.seeds": ["a"]}, "suite.seeds.0 is 'a'"),
+        ({"sweet": {}}, "sweet is not known: did you mean suite?"),
+        ({"evaluation": None}, "evaluation is missing"),
+        ({"data.name": "mnist"}, "data.name is 'mnist'; allowed are 'fashion_mnist'"),
+        ({"data.image_sise": 28}, "data.image_sise is not known: did you mean image_size?"),
+        ({"variants.simclr.objective.temprature": 0.1}, "variants.simclr.objective.temprature is not known: did you"),
+        ({"variants.simclr.objective.temperature": "hot"}, "variants.simclr.objective.temperature is 'hot'"),
+        ({"variants.simclr.objective.temperature": -1}, "temperature is -1.0; it must be above 0"),
+        (
+            {"variants.simclr.objective.name": "simklr"},
+            "variants.simclr.objective.name is 'simklr'; allowed are 'random'",
+        ),
+        ({"variants.simclr.objective": {"name": "simclr", "projector": {"wide": 1}}}, "projector.wide is not known"),
+        ({"variants.jigsaw.augmentation.views": 2}, "the objective jigsaw takes 1"),
+        ({"variants.random.pretraining": {"epochs": 1}}, "pretraining.epochs is 0 for the objective random"),
+        ({"variants.random": {}}, "variants.random.objective is missing"),
+        ({"defaults.backbone.name": "resnet11"}, "backbone.name"),
+        ({"compute.device": "tpu"}, "compute.device is 'tpu'"),
+    ],
+)
+def test_mistakes_are_refused_with_the_key_and_what_is_allowed(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        parameters.load(written(tmp_path, **changes))
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_that_is_missing_or_no_yaml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"params\.yaml is missing"):
+        parameters.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("data: [")
+    with pytest.raises(Refused, match="not valid YAML"):
+        parameters.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("- data")
+    with pytest.raises(Refused, match="mapping of sections"):
+        parameters.load(tmp_path / "params.yaml")
+
+
+def test_a_cell_is_known_by_what_its_figures_depend_on(tmp_path: Path) -> None:
+    content = cells.read(PROJECT / "params.yaml")
+    cell = Cell(variant="simclr", seed=0)
+    known = cells.identity(content, cell)
+    content["variants"]["vicreg"]["objective"]["variance"] = 1
+    content["suite"]["seeds"] = [0, 1]
+    content["tracking"]["uri"] = "elsewhere"
+    assert cells.identity(content, cell) == known
+    assert cells.identity(content, Cell(variant="simclr", seed=1)) != known
+    content["variants"]["simclr"]["objective"]["temperature"] = 0.3
+    assert cells.identity(content, cell) != known
+
+
+def test_a_command_names_a_variant_and_a_seed_that_exist() -> None:
+    loaded = parameters.load(PROJECT / "params.yaml")
+    assert parameters.cell(loaded, "simclr", "3").name == "simclr-3"
+    with pytest.raises(Refused, match="there is no variant 'nope'"):
+        parameters.cell(loaded, "nope", "0")
+    with pytest.raises(Refused, match="the seed is 'x'"):
+        parameters.cell(loaded, "simclr", "x")

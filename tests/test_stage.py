@@ -1,0 +1,86 @@
+"""What a stage's command does when something goes wrong: one sentence, exit code 1, no half-written output."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ssl_core.errors import Refused
+from tasks.stage import atomic_file, atomic_folder, sentence
+
+PROJECT = Path(__file__).parent.parent
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("1")
+        assert not out.exists()
+    assert (out / "a").read_text() == "1"
+
+    def interrupted() -> None:
+        with atomic_folder(out) as folder:
+            (folder / "a").write_text("2")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        interrupted()
+    assert (out / "a").read_text() == "1"
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_what_a_killed_run_left_is_not_mixed_in(tmp_path: Path) -> None:
+    left = tmp_path / ".out.partial"
+    left.mkdir()
+    (left / "old").touch()
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out.csv"
+    with atomic_file(out) as file:
+        file.write_text("1")
+
+    def interrupted() -> None:
+        with atomic_file(out) as file:
+            file.write_text("2")
+            raise Refused("no")
+
+    with pytest.raises(Refused):
+        interrupted()
+    assert out.read_text() == "1"
+    assert [path.name for path in out.parent.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "data/x"), "the disk is full (data/x): free some space"),
+        (PermissionError(errno.EACCES, "Permission denied", "data/x"), "no permission to write or read (data/x)"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), "No such file or directory (x)"),
+        (Refused("the sentence"), "the sentence"),
+    ],
+)
+def test_errors_become_one_sentence(error: OSError | Refused, said: str) -> None:
+    assert sentence(error).startswith(said)
+    assert "\n" not in sentence(error)
+
+
+def test_the_command_says_the_sentence_and_exits_with_1(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.pretrain", "simclr", "0"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "stopgrad: params.yaml is missing: run this in the project's folder, which has one"
+    ]
+    assert list(tmp_path.iterdir()) == []
