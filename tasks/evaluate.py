@@ -13,6 +13,7 @@ import torch
 from ssl_core.augmentation import Augment, Recipe
 from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
+from ssl_core.errors import Refused
 from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.evaluation import Figure, evaluate
 from ssl_core.evaluation.split import Split
@@ -43,14 +44,17 @@ def main(variant: str, seed: str) -> None:
 
 def read_splits(data: Prepared, cell: Cell, device: torch.device) -> dict[str, Split]:
     """Images, labels and the cell's stored representations of train, val and test."""
-    return {
-        name: Split(
-            images=Images.of(data.images(name), data.card.mean, data.card.std, device),
-            labels=data.labels(name),
-            representations=torch.from_numpy(np.load(cell.folder("embed") / f"{name}.npy")).to(device),
-        )
-        for name in ("train", "val", "test")
-    }
+    splits = {}
+    for name in ("train", "val", "test"):
+        file = cell.folder("embed") / f"{name}.npy"
+        images = Images.of(data.images(name), data.card.mean, data.card.std, device)
+        representations = torch.from_numpy(np.load(file)).to(device)
+        if len(representations) != len(images):
+            raise Refused(
+                f"{file} is of {len(representations)} images, the {name} split has {len(images)}: embed again"
+            )
+        splits[name] = Split(images=images, labels=data.labels(name), representations=representations)
+    return splits
 
 
 def write_figures(figures: list[Figure], file: Path) -> None:
