@@ -1,0 +1,112 @@
+"""A user's own images: a tree of folders, or an archive of one, read file by file without unpacking."""
+
+import hashlib
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from ssl_core.data.source import Reading, SourceConfig, described
+from ssl_core.errors import Refused
+
+IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderConfig(SourceConfig):
+    """`path`: class folders or a flat folder, with or without train, val, test above; or a .tar(.gz, .xz, .bz2), .zip."""
+
+    name: Literal["folder"]
+    path: str
+
+
+def read(config: FolderConfig, raw: Path) -> Reading:
+    """Every file but hidden ones, in a fixed order. Raises `Refused` where there is nothing, or an archive is unsafe."""
+    path = Path(config.path).expanduser()
+    if not path.exists():
+        raise Refused(
+            f"data.path is {config.path}, and nothing is there: give a folder of images, or an archive of one"
+        )
+    if path.is_dir():
+        return _read_tree(path)
+    if zipfile.is_zipfile(path):
+        return _read_archive(path, _zip_members)
+    try:
+        tarfile.open(path).close()
+    except tarfile.TarError:
+        raise Refused(f"data.path is {config.path}, which is no folder, .tar(.gz, .xz, .bz2) or .zip") from None
+    return _read_archive(path, _tar_members)
+
+
+def _read_tree(root: Path) -> Reading:
+    files = sorted(
+        (file for file in root.rglob("*") if file.is_file() and _meant(file.relative_to(root).as_posix())),
+        key=lambda file: file.relative_to(root).as_posix(),
+    )
+    reading = Reading(examples=iter(()), count=len(files))
+
+    def examples() -> Iterator[tuple[str, bytes]]:
+        digest, size = hashlib.sha256(), 0
+        for file in files:
+            name, content = file.relative_to(root).as_posix(), file.read_bytes()
+            digest.update(name.encode() + b"\0" + content)
+            size += len(content)
+            yield name, content
+        reading.sources.append({"file": root.name, "bytes": size, "sha256": digest.hexdigest()})
+
+    reading.examples = examples()
+    return reading
+
+
+def _read_archive(path: Path, members) -> Reading:  # noqa: ANN001
+    reading = Reading(examples=iter(()))
+
+    def examples() -> Iterator[tuple[str, bytes]]:
+        try:
+            yield from members(path)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise Refused(f"the archive {path.name} is damaged ({error}): fetch or make it again") from None
+        except RuntimeError as error:
+            raise Refused(f"the archive {path.name} cannot be read: {error}") from None
+        with path.open("rb") as opened:
+            reading.sources.append(described(path, hashlib.file_digest(opened, "sha256").hexdigest()))
+
+    reading.examples = examples()
+    return reading
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            _refuse_outside(member.name, path)
+            if member.issym() or member.islnk():
+                base = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
+                _refuse_outside((base / member.linkname).as_posix(), path)
+            content = archive.extractfile(member) if member.isfile() and _meant(member.name) else None
+            if content is not None:
+                yield member.name, content.read()
+
+
+def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for member in sorted(archive.infolist(), key=lambda member: member.filename):
+            _refuse_outside(member.filename, path)
+            if not member.is_dir() and _meant(member.filename):
+                yield member.filename, archive.read(member)
+
+
+def _meant(name: str) -> bool:
+    """Whether a file is one of the user's, not a system's leftovers."""
+    return not any(part.startswith(".") or part.lower() in IGNORED for part in PurePosixPath(name).parts if part != ".")
+
+
+def _refuse_outside(name: str, path: Path) -> None:
+    depth = 0
+    for part in PurePosixPath(name.replace("\\", "/")).parts:
+        depth += -1 if part == ".." else 0 if part == "." else 1
+        if depth < 0 or part == "/" or part[1:2] == ":":
+            raise Refused(f"the archive {path.name} has a path that leaves its folder, '{name}': it is not read")

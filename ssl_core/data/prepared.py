@@ -1,0 +1,61 @@
+"""The prepared images on disk: one uint8 array and one label array a split, and a card that describes them.
+
+`<split>_images.npy` uint8 [N, H, W, 3], `<split>_labels.npy` int64 [N] (-1: unlabelled), `card.json`, `contact_sheet.png`.
+Splits: train, val, test, and `unlabelled` where images came without labels beside labelled ones.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_core.errors import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What the prepared images are; `mean` and `std` of the three colours over train, in 0..1."""
+
+    name: str
+    image_size: int
+    classes: list[str]
+    splits: dict[str, dict[str, Any]]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    grey: bool
+    original_sizes: dict[str, int]
+    sources: list[dict[str, Any]]
+    skipped: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A prepared folder."""
+
+    folder: Path
+    card: Card
+
+    @property
+    def splits(self) -> list[str]:
+        """The names of the splits."""
+        return list(self.card.splits)
+
+    def images(self, split: str) -> np.ndarray:
+        """A split's images, uint8 [N, H, W, 3], mapped from disk (copy on write)."""
+        return np.load(self.folder / f"{split}_images.npy", mmap_mode="c")
+
+    def labels(self, split: str) -> np.ndarray:
+        """A split's labels, int64 [N]; -1 is unlabelled."""
+        return np.load(self.folder / f"{split}_labels.npy")
+
+
+def load(folder: Path) -> Prepared:
+    """Open a prepared folder. Raises `Refused` where there is none."""
+    try:
+        content = json.loads((folder / "card.json").read_text())
+    except FileNotFoundError:
+        raise Refused(f"there are no prepared images in {folder}: run the prepare stage first") from None
+    content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
+    return Prepared(folder=folder, card=Card(**content))
