@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 from ssl_core.augmentation.chance import check_probability, chosen, uniform
-from ssl_core.augmentation.separable import filter_sides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +40,24 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     radius = kernel_radius(height, width)
-    taps = torch.arange(-radius, radius + 1, device=images.device)
+    distances = torch.arange(radius + 1, device=images.device)
     # So narrow a Gaussian is 0 outside the middle pixel: the kernel that changes nothing.
-    kernels = torch.exp(-0.5 * (taps / sigma[:, None].clamp(min=0.01)) ** 2)
-    kernels = kernels / kernels.sum(1, keepdim=True)
-    rows = _bands(kernels, height)
-    columns = rows if width == height else _bands(kernels, width)
-    return filter_sides(images, rows, columns)
+    weights = torch.exp(-0.5 * (distances / sigma[:, None].clamp(min=0.01)) ** 2)
+    weights /= weights[:, :1] + 2 * weights[:, 1:].sum(1, keepdim=True)
+    bordered = pad(images, (radius, radius, radius, radius), mode="reflect")
+    return _smooth(_smooth(bordered, weights, 2), weights, 3)
 
 
-def _bands(kernels: Tensor, size: int) -> Tensor:
-    """float [N, size, size]: the matrices that convolve a side of `size` pixels with kernels [N, taps]."""
-    taps = kernels.shape[1]
-    pixels = torch.arange(size, device=kernels.device)
-    sources = torch.arange(taps, device=kernels.device)[:, None] - taps // 2 + pixels
-    mirrored = size - 1 - (size - 1 - sources.abs()).abs()
-    places = (mirrored[:, :, None] == pixels).to(kernels.dtype)
-    return (kernels @ places.view(taps, -1)).view(-1, size, size)
+def _smooth(bordered: Tensor, weights: Tensor, side: int) -> Tensor:
+    """Convolve one side (2: vertical, 3: horizontal) with a symmetric kernel and drop that side's border.
+
+    `weights` [N, 1 + radius] are those of the middle and of the pixels 1 … radius away from it.
+    """
+    radius = weights.shape[1] - 1
+    size = bordered.shape[side] - 2 * radius
+    middle, *pairs = weights.T[:, :, None, None, None]
+    smooth = bordered.narrow(side, radius, size) * middle
+    for distance, weight in enumerate(pairs, start=1):
+        neighbours = bordered.narrow(side, radius - distance, size) + bordered.narrow(side, radius + distance, size)
+        smooth += neighbours.mul_(weight)
+    return smooth
