@@ -27,8 +27,8 @@ class Cell:
         return f"{self.variant}-{self.seed}"
 
     def folder(self, stage: str) -> Path:
-        """Where a stage of this cell puts its output."""
-        return Path("cells") / self.name / stage
+        """Where a stage of this cell puts its output; figures lie apart, so that `compare` depends on them alone."""
+        return Path("figures") / self.name if stage == "evaluate" else Path("cells") / self.name / stage
 
 
 def read(file: Path = FILE) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from ssl_core.errors import Refused
 from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.evaluation import Figure, evaluate
 from ssl_core.evaluation.split import Split
-from tasks import cells, parameters, weights
+from tasks import cells, parameters, tracking, weights
+from tasks.observations import observing
 from tasks.cells import Cell
 from tasks.stage import atomic_folder, stage
 
@@ -30,7 +31,11 @@ def main(variant: str, seed: str) -> None:
     settings = parameters.load()
     cell = parameters.cell(settings, variant, seed)
     device = settings.compute.use()
-    with atomic_folder(cell.folder("evaluate")) as folder:
+    with (
+        tracking.cell_run(settings, cell, "evaluate"),
+        observing(cells.identity(cells.read(), cell), "evaluate", device),
+        atomic_folder(cell.folder("evaluate")) as folder,
+    ):
         data = prepared.load(cells.PREPARED)
         backbone = weights.load(cell.folder("pretrain") / "backbone.safetensors")
         augment = Augment(ALIGNMENT_VIEWS, data.card.mean, data.card.std)

@@ -20,6 +20,12 @@ def save(backbone: Backbone, config: BackboneConfig, image_size: int, file: Path
     save_file(tensors, file, metadata={"stopgrad": description})
 
 
+def image_size(file: Path) -> int:
+    """The side in pixels of the images that the file's backbone was trained on."""
+    with safe_open(file, framework="pt") as opened:
+        return json.loads(opened.metadata()["stopgrad"])["image_size"]
+
+
 def load(file: Path) -> Backbone:
     """The backbone of a file that `save` wrote, in evaluation mode on the CPU. Raises `Refused` where it is damaged."""
     try:
