@@ -66,8 +66,8 @@ def test_the_images_are_left_as_they_were():
 
 
 def test_everything_switched_off_is_the_normalised_image():
-    (view,) = views(replace(NOTHING, views=1))
-    assert torch.equal(view, normalise(images(), MEAN, STD))
+    for view in views(NOTHING):
+        assert torch.equal(view, normalise(images(), MEAN, STD))
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,6 @@ def test_each_operation_alone_changes_every_image(on: dict):
     plain = normalise(images(), MEAN, STD)
     for view in views(replace(NOTHING, **on)):
         assert ((view - plain).abs().amax((1, 2, 3)) > 0.01).all()
-
-
-def test_operations_come_in_the_declared_order():
-    # Solarising after greyscale keeps grey grey; the last operation sees what the first made.
-    (view,) = views(Recipe(views=1, greyscale=1.0, solarise=1.0))
-    picture = denormalise(view, MEAN, STD).int()
-    assert (picture.amax(1) - picture.amin(1)).max() <= 1
 
 
 def test_mixed_precision_outside_does_not_coarsen_the_views():

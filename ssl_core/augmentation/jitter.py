@@ -57,7 +57,9 @@ def jitter_(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     All 24 orders occur, each as often as the others: brightness, contrast and saturation are one blend with per-image
     coefficients, so their order is free for each image. The hue is the dear operation, so it is computed once for each
     image and its place depends on the image's place in the batch: image i has i mod 4 of the others before it. Batches
-    are shuffled, so that is as good as drawing it, and shapes stay fixed.
+    are shuffled, so that is as good as drawing it for one view, and shapes stay fixed; the views of one image share the
+    place. (One fixed order for all would move photographs by 1.0 of 255 levels in the mean at the default strengths,
+    and by 3.4 at SimCLR's 0.8, 0.8, 0.8, 0.2.)
 
     Args:
         images: float [N, 3, H, W] in [0, 1].
