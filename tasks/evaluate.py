@@ -18,8 +18,8 @@ from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.evaluation import Figure, evaluate
 from ssl_core.evaluation.split import Split
 from tasks import cells, parameters, tracking, weights
-from tasks.observations import observing
 from tasks.cells import Cell
+from tasks.observations import observing
 from tasks.stage import atomic_folder, stage
 
 ALIGNMENT_VIEWS = Recipe(views=1)

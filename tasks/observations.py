@@ -1,6 +1,7 @@
 """What is observed of a stage and not determined by it: seconds, memory, machine. Never a DVC output.
 
-Kept by the cell's identity in `observations/<identity>/<stage>.json`, beside the results, and joined in when a table is shown.
+Kept by the cell's identity in `observations/<identity>/<stage>.json`, beside the results, and joined in when a table is
+shown.
 """
 
 import json
@@ -37,8 +38,8 @@ class Observation:
 def observing(identity: str, stage: str, device: "torch.device | None" = None) -> Iterator[Observation]:
     """Measure the block; where it ends well, write what was seen.
 
-    `seconds` is the block alone, `overhead_seconds` what the process took to reach it, `peak_memory_bytes` the process's
-    largest resident set, or what CUDA allocated.
+    `seconds` is the block alone, `overhead_seconds` what the process took to reach it, `peak_memory_bytes` the largest
+    resident set of the process, or what CUDA allocated.
     """
     overhead = time.time() - psutil.Process().create_time()
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()

@@ -31,7 +31,7 @@ def main(variant_name: str, seed: str) -> None:
         atomic_folder(cell.folder("pretrain")) as folder,
     ):
         data = prepared.load(cells.PREPARED)
-        objective = build(variant, data, cell.seed).to(device, memory_format=torch.channels_last)
+        objective = build(variant, data, cell.seed).to(device).to(memory_format=torch.channels_last)
         augment = Augment(variant.augmentation, data.card.mean, data.card.std)
         images, labels = training_images(data, device), None
         if isinstance(objective, Supervised):

@@ -22,7 +22,7 @@ from tasks.cells import PREPARED, Cell
 from tasks.parameters import Parameters
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    pass
 
 T = TypeVar("T")
 STAGES = ("pretrain", "embed", "evaluate")
@@ -105,10 +105,11 @@ class Store:
         self.uri = settings.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
         os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
         os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
+        os.environ |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"}
         from mlflow import MlflowClient
 
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         self.client = MlflowClient(self.uri)
         self.dataset = record.dataset()
         known = self.client.get_experiment_by_name(self.dataset)
@@ -143,8 +144,9 @@ class Store:
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
     def log_model(self, run_id: str, file: Path) -> str:
-        """Log a backbone as an exported graph with its signature, its safetensors beside it; gives the model's address."""
+        """Log a backbone as an exported graph with signature, its safetensors beside it; gives the model's address."""
         import mlflow
+        from mlflow import pytorch
         from mlflow.models import infer_signature
 
         backbone = weights.load(file)
@@ -154,7 +156,7 @@ class Store:
             signature = infer_signature(example.numpy(), backbone(example).numpy())
         mlflow.set_tracking_uri(self.uri)
         with mlflow.start_run(run_id=run_id):
-            logged = mlflow.pytorch.log_model(
+            logged = pytorch.log_model(
                 backbone,
                 name="backbone",
                 signature=signature,
@@ -211,7 +213,7 @@ def _complete_suite(settings: Parameters) -> None:
 
 
 def _open(settings: Parameters, cell: Cell, identity: str, stage: str) -> Run:
-    """The cell's unfinished run, or a new one; a run that has finished this stage before is left behind as superseded."""
+    """The cell's unfinished run, or a new one; a run that has finished this stage before is superseded."""
     with _only_one():
         store = Store(settings)
         found = store.find({"identity": identity, "superseded": "false"})
@@ -241,7 +243,7 @@ def _create(store: Store, settings: Parameters, cell: Cell, identity: str) -> Ru
 
 
 def _crown(runs: list[Run]) -> None:
-    """Register each run's model; the alias `champion` goes to the best on val (the probe on all labels, else RankMe)."""
+    """Register each run's model; the alias `champion` goes to the best on val (probe on all labels, else RankMe)."""
     best, champion = float("-inf"), None
     for run in runs:
         assert run.store

@@ -11,7 +11,7 @@ def test_the_layers_are_kept() -> None:
 
 
 def test_the_core_starts_without_the_tools_around_it() -> None:
-    """A bare GPU machine has torch, torchvision and numpy; a stage must not pay for torchvision that it does not use."""
+    """A bare GPU machine has torch, torchvision and numpy; no stage pays for torchvision unless it uses it."""
     modules = "ssl_core.training.pretraining, ssl_core.evaluation.evaluation, ssl_core.objectives, ssl_core.data"
     unwanted = {"prefect", "dvc", "mlflow", "pydantic", "ruamel", "pandas", "torchvision", "safetensors"}
     program = f"import sys, {modules}; print(sorted({unwanted} & set(sys.modules)))"

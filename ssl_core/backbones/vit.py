@@ -78,7 +78,7 @@ class ViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The mean patch token."""
         grid = self.patches(images)
-        tokens = grid.flatten(2).transpose(1, 2) + positions(*grid.shape[-2:], grid.shape[1]).to(grid)
+        tokens = grid.flatten(2).transpose(1, 2) + positions(grid.shape[2], grid.shape[3], grid.shape[1]).to(grid)
         return self.norm(self.blocks(tokens)).mean(dim=1)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -16,14 +16,14 @@ IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 
 @dataclass(frozen=True, kw_only=True)
 class FolderConfig(SourceConfig):
-    """`path`: class folders or a flat folder, with or without train, val, test above; or a .tar(.gz, .xz, .bz2), .zip."""
+    """`path`: class folders or a flat folder, with or without train, val, test above; or a .tar(.gz, .xz), .zip."""
 
     name: Literal["folder"]
     path: str
 
 
 def read(config: FolderConfig, raw: Path) -> Reading:
-    """Every file but hidden ones, in a fixed order. Raises `Refused` where there is nothing, or an archive is unsafe."""
+    """Every file but hidden ones, in a fixed order. Raises `Refused` where nothing is, or an archive is unsafe."""
     path = Path(config.path).expanduser()
     if not path.exists():
         raise Refused(
@@ -60,7 +60,7 @@ def _read_tree(root: Path) -> Reading:
     return reading
 
 
-def _read_archive(path: Path, members) -> Reading:  # noqa: ANN001
+def _read_archive(path: Path, members: Callable[[Path], Iterator[tuple[str, bytes]]]) -> Reading:
     reading = Reading(examples=iter(()))
 
     def examples() -> Iterator[tuple[str, bytes]]:

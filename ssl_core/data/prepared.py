@@ -1,6 +1,7 @@
 """The prepared images on disk: one uint8 array and one label array a split, and a card that describes them.
 
-`<split>_images.npy` uint8 [N, H, W, 3], `<split>_labels.npy` int64 [N] (-1: unlabelled), `card.json`, `contact_sheet.png`.
+`<split>_images.npy` uint8 [N, H, W, 3], `<split>_labels.npy` int64 [N] (-1: unlabelled), `card.json`,
+`contact_sheet.png`.
 Splits: train, val, test, and `unlabelled` where images came without labels beside labelled ones.
 """
 

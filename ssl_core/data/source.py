@@ -37,8 +37,8 @@ class SourceConfig:
 class Reading:
     """Images on their way in: `examples` gives each one's path and its content, encoded bytes or uint8 [H, W(, 3)].
 
-    The path says the split and the class, `train/cat/1.jpg`, as layout.py reads it. `sources` (name, bytes and sha256 of
-    what was read) is complete when `examples` has ended.
+    The path says the split and the class, `train/cat/1.jpg`, as layout.py reads it. `sources` (name, bytes and sha256
+    of what was read) is complete when `examples` has ended.
     """
 
     examples: Iterator[tuple[str, bytes | np.ndarray]]

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,8 @@ def read(config: TorchvisionConfig, raw: Path) -> Reading:
             splits = [kind(raw, **{key: value}, download=True) for value in values]
     except (OSError, RuntimeError) as error:
         raise Refused(
-            f"{config.name} could not be downloaded ({error}): put the files of torchvision's {kind.__name__} in {raw}, "
-            "or set data.name to folder or shapes"
+            f"{config.name} could not be downloaded ({error}): put the files of torchvision's {kind.__name__} in "
+            f"{raw}, or set data.name to folder or shapes"
         ) from None
     files = sorted(path for path in raw.rglob("*") if path.is_file() and _belongs(path, kind))
     names = ("train", "test", "unlabelled")
@@ -46,10 +46,10 @@ def read(config: TorchvisionConfig, raw: Path) -> Reading:
     )
 
 
-def _examples(splits: Any) -> Iterator[tuple[str, np.ndarray]]:
+def _examples(splits: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:
     for name, images in splits:
-        labels = getattr(images, "targets", None) if hasattr(images, "targets") else images.labels
-        pixels = images.data if images.data.shape[-1] == 3 else images.data.transpose(0, 2, 3, 1)
+        labels: Any = images.targets if hasattr(images, "targets") else images.labels
+        pixels: np.ndarray = images.data if images.data.shape[-1] == 3 else images.data.transpose(0, 2, 3, 1)
         for i, (image, label) in enumerate(zip(pixels, labels, strict=True)):
             folder = name if label < 0 else f"{name}/{images.classes[label]}"
             yield f"{folder}/{i:05}", np.ascontiguousarray(image)

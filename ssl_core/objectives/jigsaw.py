@@ -40,6 +40,8 @@ class JigsawConfig:
 class Jigsaw(Objective):
     """Tell in which order an image's tiles were laid."""
 
+    orders: Tensor
+
     family: ClassVar[str] = "pretext"
     views: ClassVar[int] = 1
 
