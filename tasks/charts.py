@@ -1,0 +1,134 @@
+"""The report's charts, as SVG that a page can hold. Greys in the middle read on light and on dark paper."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from tasks.cells import Cell
+from tasks.comparison import Comparison
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6fd1", "#a0522d")
+GREY = "#7f7f7f"
+
+matplotlib.rcParams.update({
+    "svg.fonttype": "none", "svg.hashsalt": "stopgrad", "font.family": "sans-serif", "font.size": 10,
+    "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": GREY, "grid.alpha": 0.2,
+    "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none", "savefig.transparent": True,
+})  # fmt: skip
+
+
+def colours(variants: Sequence[str]) -> dict[str, str]:
+    """A colour for each variant, the same in every chart."""
+    return {variant: COLOURS[i % len(COLOURS)] for i, variant in enumerate(variants)}
+
+
+def by_label_fraction(compared: Comparison) -> str:
+    """Test accuracy against the share of labels: the probe, and fine-tuning."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, protocol, title in zip(
+        panels, ("feature_extraction", "fine_tuning"), ("linear probe", "fine-tuned"), strict=True
+    ):
+        for variant, colour in colours(list(compared.figures)).items():
+            _with_intervals(panel, compared, variant, protocol, colour)
+        panel.set(title=title, xscale="log", xlabel="share of the labels")
+        panel.set_xticks([float(f) for f in compared.fractions], [f"{100 * float(f):g} %" for f in compared.fractions])
+        panel.minorticks_off()
+    panels[0].set_ylabel("test accuracy, %")
+    panels[1].legend(loc="lower right", fontsize=8)
+    return _svg(figure)
+
+
+def by_cost(compared: Comparison) -> str:
+    """Test accuracy of the probe on all labels against the seconds of pretraining; empty where no cost is known."""
+    key = ("feature_extraction", "linear", compared.fractions[-1], "accuracy")
+    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    panel = figure.subplots()
+    known = 0
+    for variant, colour in colours(list(compared.figures)).items():
+        seconds, accuracy = compared.cost(variant, "pretrain", "seconds"), compared.figure(variant, key)
+        if seconds and accuracy:
+            known += 1
+            panel.errorbar(seconds.mean, 100 * accuracy.mean, 100 * (accuracy.half or 0), marker="o", color=colour)
+            place = (seconds.mean, 100 * accuracy.mean)
+            panel.annotate(variant, place, xytext=(6, 4), textcoords="offset points", color=colour, fontsize=9)
+    panel.set(xlabel="pretraining, seconds", ylabel="linear probe on all labels, test accuracy, %")
+    panel.margins(x=0.25, y=0.15)
+    return _svg(figure) if known else ""
+
+
+def loss_curves(of_variants: Mapping[str, Cell]) -> str:
+    """The loss of each variant's pretraining, each on its own scale; empty where nothing was pretrained."""
+    read = {variant: _curve(cell) for variant, cell in of_variants.items()}
+    shades = colours(list(of_variants))
+    return _panels({variant: rows for variant, rows in read.items() if rows}, 3, 2.2, lambda panel, variant, rows: (
+        panel.plot(*zip(*rows, strict=True), color=shades[variant]),
+        panel.set(title=variant, xlabel="epoch"),
+    ))  # fmt: skip
+
+
+def maps(of_variants: Mapping[str, np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> str:
+    """Points [N, 2] of each variant, coloured by class; with more than 20 classes, without a legend."""
+    palette = matplotlib.colormaps["tab20" if len(classes) > 10 else "tab10"]
+    shade = [palette(label % palette.N) if label >= 0 else GREY for label in labels]
+
+    def scatter(panel: Axes, variant: str, points: np.ndarray) -> None:
+        panel.scatter(points[:, 0], points[:, 1], c=shade, s=5, linewidths=0)
+        panel.set(title=variant, xticks=[], yticks=[])
+        panel.grid(visible=False)
+
+    named = [(name, palette(i % palette.N)) for i, name in enumerate(classes)] if len(classes) <= 20 else []
+    return _panels(of_variants, 3, 3.0, scatter, named)
+
+
+def _panels(
+    content: Mapping[str, Any],
+    columns: int,
+    height: float,
+    draw: Callable[[Axes, str, Any], object],
+    named: Sequence = (),
+) -> str:
+    if not content:
+        return ""
+    rows = -(-len(content) // columns)
+    figure = Figure(figsize=(9, height * rows + (0.5 if named else 0)), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for panel, (variant, of_one) in zip(panels, content.items(), strict=False):
+        draw(panel, variant, of_one)
+    for panel in panels[len(content) :]:
+        panel.set_visible(False)
+    handles = [Line2D([], [], marker="o", linestyle="", color=colour) for _, colour in named]
+    if named:
+        figure.legend(handles, [name for name, _ in named], loc="outside lower center", ncols=5, fontsize=8)
+    return _svg(figure)
+
+
+def _with_intervals(panel: Axes, compared: Comparison, variant: str, protocol: str, colour: str) -> None:
+    found = [(float(f), compared.figure(variant, (protocol, "linear", f, "accuracy"))) for f in compared.fractions]
+    known = [(fraction, 100 * one.mean, 100 * (one.half or 0)) for fraction, one in found if one]
+    if known:
+        dashed = "--" if compared.families[variant] == "baseline" else "-"
+        x, y, half = zip(*known, strict=True)
+        panel.errorbar(x, y, half, marker="o", markersize=4, linestyle=dashed, color=colour, label=variant)
+
+
+def _curve(cell: Cell) -> list[tuple[float, float]]:
+    file = cell.folder("pretrain") / "curves.csv"
+    if not file.exists():
+        return []
+    with file.open() as opened:
+        return [(float(row["epoch"]), float(row["value"])) for row in csv.DictReader(opened) if row["name"] == "loss"]
+
+
+def _svg(figure: Figure) -> str:
+    written = io.StringIO()
+    figure.savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()[written.getvalue().index("<svg") :]

@@ -1,0 +1,83 @@
+"""Where images lie in a representation: a 2-D map of test images, and the nearest training images of a few."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ssl_core.data.prepared import Prepared
+from tasks.cells import Cell
+
+MAPPED, QUERIES, NEAREST = 600, 6, 5
+
+
+def embedding_map(cell: Cell) -> np.ndarray | None:
+    """Up to 600 test images in two dimensions [N, 2] by t-SNE; None without representations.
+
+    Van der Maaten and Hinton, 2008, as scikit-learn has it, from the first two principal components.
+    """
+    file = cell.folder("embed") / "test.npy"
+    if not file.exists():
+        return None
+    from sklearn.manifold import TSNE
+
+    h = np.load(file, mmap_mode="r")
+    h = np.array(h[_spread(len(h), MAPPED)], dtype=np.float32)
+    h = (h - h.mean(axis=0)) / h.std(axis=0).clip(1e-6)
+    if len(h) < 10:
+        return None
+    return TSNE(init="pca", random_state=0, perplexity=min(30, len(h) // 4), max_iter=500).fit_transform(h)
+
+
+def mapped_labels(data: Prepared) -> np.ndarray:
+    """The labels of the images on the map."""
+    labels = data.labels("test")
+    return labels[_spread(len(labels), MAPPED)]
+
+
+def nearest(cell: Cell, data: Prepared) -> list[list[tuple[str, bool | None]]]:
+    """For six test images: the image, then its five nearest training images by cosine, as data URIs.
+
+    Beside each, whether its class is the query's; None where labels are missing. Empty without representations.
+    """
+    files = {split: cell.folder("embed") / f"{split}.npy" for split in ("train", "test")}
+    if not all(file.exists() for file in files.values()):
+        return []
+    train, test = (np.load(files[split], mmap_mode="r") for split in ("train", "test"))
+    queries = _spread(len(test), QUERIES)
+    similarity = _normalised(np.array(test[queries])) @ _normalised(np.array(train)).T
+    found = np.argsort(-similarity, axis=1, kind="stable")[:, :NEAREST]
+    pictures, labels = {s: data.images(s) for s in files}, {s: data.labels(s) for s in files}
+    rows = []
+    for query, members in zip(queries, found, strict=True):
+        own = int(labels["test"][query])
+        row: list[tuple[str, bool | None]] = [(picture(pictures["test"][query]), None)]
+        for member in members:
+            same = bool(labels["train"][member] == own) if own >= 0 else None
+            row.append((picture(pictures["train"][member]), same))
+        rows.append(row)
+    return rows
+
+
+def picture(pixels: np.ndarray) -> str:
+    """An image uint8 [H, W, 3] as a data URI."""
+    written = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(written, "PNG")
+    return data_uri(written.getvalue())
+
+
+def data_uri(png: bytes | Path) -> str:
+    """A PNG that a page can hold."""
+    content = png.read_bytes() if isinstance(png, Path) else png
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """Up to `wanted` places, evenly spread over 0 … count - 1: the same ones for every variant."""
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).astype(np.int64))
+
+
+def _normalised(h: np.ndarray) -> np.ndarray:
+    return h / np.linalg.norm(h, axis=1, keepdims=True).clip(1e-12)
