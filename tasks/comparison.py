@@ -21,7 +21,7 @@ Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Test figures of every variant, `figures[variant][seed][key]`; costs and verdicts by variant, a list over seeds."""
+    """Test figures of every variant, `figures[variant][seed][key]`; by variant, costs over seeds, and why collapsed."""
 
     families: dict[str, str]
     figures: dict[str, dict[int, dict[Key, float]]]
