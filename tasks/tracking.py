@@ -243,7 +243,7 @@ def _create(store: Store, settings: Parameters, cell: Cell, identity: str) -> Ru
 
 
 def _crown(runs: list[Run]) -> None:
-    """Register each run's model; the alias `champion` goes to the best on val (probe on all labels, else RankMe)."""
+    """Register each run's model; `champion` is the method that is best on val (probe on all labels, else RankMe)."""
     best, champion = float("-inf"), None
     for run in runs:
         assert run.store
@@ -253,6 +253,8 @@ def _crown(runs: list[Run]) -> None:
         if "model_version" not in run.tags:
             version = client.create_model_version(name, run.tags["model_uri"], run.run_id, tags={"cell": run.cell.name})
             run.tag("model_version", str(version.version))
+        if run.tags["family"] == "baseline" and not all(other.tags["family"] == "baseline" for other in runs):
+            continue
         figures = record.figures(run.cell)
         score = figures.get("val/linear.accuracy.labels_100", figures["val/rankme"])
         if score > best:
