@@ -46,7 +46,7 @@ def main() -> None:
 def mlflow(port: int) -> list[str]:
     """MLflow's server on the project's own store."""
     store, artifacts = f"sqlite:///{Path('mlflow.db').resolve()}", Path("mlartifacts").resolve().as_uri()
-    address = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    address = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level=error"]
     return ["mlflow", "server", "--backend-store-uri", store, "--default-artifact-root", artifacts, *address]
 
 
@@ -62,6 +62,9 @@ def start(server: list[str]) -> subprocess.Popen[bytes]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+        "PYTHONWARNINGS": "ignore",
         "DO_NOT_TRACK": "true",
     }
     return subprocess.Popen(server, env=os.environ | silent, stdout=subprocess.DEVNULL, start_new_session=True)

@@ -5,10 +5,10 @@ import difflib
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ssl_core.augmentation import Recipe
 from ssl_core.backbones import BackboneConfig
@@ -20,17 +20,21 @@ from ssl_core.training.pretraining import PretrainingConfig
 from tasks import cells
 from tasks.cells import Cell
 
+Model = TypeVar("Model", bound=BaseModel)
 
-@dataclass(frozen=True, kw_only=True)
-class Variant:
+
+class Variant(BaseModel):
     """A named choice of everything that pretrains a backbone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     objective: Annotated[ObjectiveConfig, Field(discriminator="name")]
     backbone: Annotated[BackboneConfig, Field(discriminator="name")]
     augmentation: Recipe
     pretraining: PretrainingConfig
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
         objective = OBJECTIVES[type(self.objective)]
         if self.augmentation.views != objective.views:
             raise ValueError(
@@ -39,6 +43,7 @@ class Variant:
             )
         if (self.objective.name == "random") != (self.pretraining.epochs == 0):
             raise ValueError("pretraining.epochs is 0 for the objective random, and above 0 for every other")
+        return self
 
     @property
     def family(self) -> str:
@@ -104,14 +109,12 @@ class Parameters(BaseModel):
         """A variant, with the defaults that it does not override."""
         if name not in self.variants:
             raise Refused(f"there is no variant '{name}'; params.yaml has {', '.join(self.variants)}")
-        return _validate(
-            TypeAdapter(Variant), Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}"
-        )
+        return _validate(Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}")
 
 
 def load(file: Path = cells.FILE) -> Parameters:
     """The whole file, validated, every variant included. Raises `Refused` with the key and what is allowed there."""
-    parameters = _validate(TypeAdapter(Parameters), Parameters, cells.read(file), "")
+    parameters = _validate(Parameters, cells.read(file), "")
     for name in parameters.suite.variants:
         if name not in parameters.variants:
             raise Refused(f"suite.variants names '{name}'{_allowed(name, list(parameters.variants))}")
@@ -128,10 +131,10 @@ def cell(parameters: Parameters, variant: str, seed: str) -> Cell:
     return Cell(variant=variant, seed=int(seed))
 
 
-def _validate(adapter: TypeAdapter[Any], kind: Any, written: Any, where: str) -> Any:
+def _validate(kind: type[Model], written: Any, where: str) -> Model:
     """What `written` says, as `kind`; the first mistake becomes one sentence that names the key."""
     try:
-        return adapter.validate_python(written)
+        return kind.model_validate(written)
     except ValidationError as error:
         raise Refused(f"params.yaml: {_sentence(error.errors()[0], kind, where)}") from None
 
@@ -171,7 +174,7 @@ def _locate(kind: Any, loc: tuple[str | int, ...]) -> tuple[list[str], Any]:
 
 def _classes(kind: Any) -> list[Any]:
     """The configuration classes among a type's alternatives."""
-    if dataclasses.is_dataclass(kind) or kind is Parameters:
+    if dataclasses.is_dataclass(kind) or kind in (Parameters, Variant):
         return [kind]
     return [found for argument in typing.get_args(kind) for found in _classes(argument)]
 

@@ -68,7 +68,7 @@ def code() -> dict[str, str]:
 def params(settings: Parameters, cell: Cell) -> dict[str, str]:
     """Everything validated that the cell depends on, flat: `objective.temperature`."""
     sections = {
-        **dataclasses.asdict(settings.variant(cell.variant)),
+        **settings.variant(cell.variant).model_dump(),
         "data": dataclasses.asdict(settings.data),
         "evaluation": dataclasses.asdict(settings.evaluation),
         "compute": dataclasses.asdict(settings.compute),

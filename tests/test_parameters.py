@@ -60,7 +60,7 @@ def test_a_variant_is_the_defaults_with_its_overrides() -> None:
         ({"suite.seeds": []}, "at least one is needed"),
         ({"suite.seeds": [0, 0]}, "none twice"),
         ({"suite.seeds": ["a"]}, "suite.seeds.0 is 'a'"),
-        ({"sweet": {}}, "sweet is not known: did you mean suite?"),
+        ({"suit": {}}, "suit is not known: did you mean suite?"),
         ({"evaluation": None}, "evaluation is missing"),
         ({"data.name": "mnist"}, "data.name is 'mnist'; allowed are 'fashion_mnist'"),
         ({"data.image_sise": 28}, "data.image_sise is not known: did you mean image_size?"),

@@ -1,0 +1,123 @@
+"""The same graph, run by the real Prefect against a real server."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import ENVIRONMENT, clone, edit, run
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return tried.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Both pages, as `make ui` starts them: the addresses of MLflow and Prefect."""
+    project = clone(tmp_path_factory.mktemp("pages"))
+    ports = free_port(), free_port()
+    command = [sys.executable, "-m", "flows.ui", "--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1])]
+    server = subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    assert server.stdout
+    said = [server.stdout.readline(), server.stdout.readline()]
+    assert "MLflow" in said[0], said
+    yield said[0].split()[-1], said[1].split()[-1]
+    server.send_signal(signal.SIGINT)
+    server.wait(timeout=30)
+    for port in ports:
+        with socket.socket() as tried:
+            assert tried.connect_ex(("127.0.0.1", port)) != 0, "a server outlived its page"
+
+
+def test_the_flow_gives_the_same_lock_as_dvc_and_shows_every_stage(
+    finished: Path, pages: tuple[str, str], tmp_path: Path
+) -> None:
+    project = clone(tmp_path)
+    api = f"{pages[1]}/api"
+    done = run("python", "-m", "flows.pipeline", "--slots", "2", cwd=project, PREFECT_API_URL=api)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert (project / "dvc.lock").read_bytes() == (finished / "dvc.lock").read_bytes()
+    assert re.search(r"simclr +\d+\.\d", done.stdout)
+
+    runs = httpx.post(f"{api}/task_runs/filter", json={}).raise_for_status().json()
+    cells = [f"{stage}@{v}-0" for stage in ("pretrain", "embed", "evaluate") for v in ("random", "simclr")]
+    assert sorted(run["name"] for run in runs) == sorted(["prepare", *cells, "compare"])
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+    spans = [(run["start_time"], run["end_time"]) for run in runs]
+    assert any(a[0] < b[0] < a[1] for a in spans for b in spans), "no two stages ran side by side"
+    assert len(httpx.post(f"{api}/flow_runs/filter", json={}).raise_for_status().json()) == 1
+
+    again = run("python", "-m", "flows.pipeline", cwd=project, PREFECT_API_URL=api)
+    assert again.returncode == 0
+    assert again.stdout.count("Unchanged") >= len(cells)
+
+
+def test_a_stage_that_fails_stops_what_stands_on_it_alone(
+    finished: Path, pages: tuple[str, str], tmp_path: Path
+) -> None:
+    project = clone(tmp_path)
+    edit(project, lambda content: content["variants"]["simclr"].update(pretraining={"batch_size": 5000}))
+    api = f"{pages[1]}/api"
+    done = run("python", "-m", "flows.pipeline", "--slots", "2", cwd=project, PREFECT_API_URL=api)
+    assert done.returncode == 1
+    assert "stopgrad: not done: pretrain@simclr-0, embed@simclr-0, evaluate@simclr-0, compare" in done.stdout
+    assert "pretraining.batch_size is 5000; there are only" in done.stdout
+    assert (project / "figures" / "random-0").exists()
+    assert not (project / "cells" / "simclr-0").exists() or not any((project / "cells" / "simclr-0").iterdir())
+
+
+def test_a_flow_that_is_ended_ends_its_stages(pages: tuple[str, str], tmp_path: Path) -> None:
+    project = clone(tmp_path)
+    edit(project, lambda content: content["defaults"]["pretraining"].update(epochs=10_000))
+    environment = ENVIRONMENT | {"PREFECT_API_URL": f"{pages[1]}/api"}
+    flow = subprocess.Popen([sys.executable, "-m", "flows.pipeline", "--slots", "2"], cwd=project, env=environment)
+    started = project / "cells" / "simclr-0" / ".pretrain.partial"
+    until = time.monotonic() + 90
+    while not started.exists() and time.monotonic() < until:
+        time.sleep(0.5)
+    assert started.exists()
+    flow.send_signal(signal.SIGTERM)
+    assert flow.wait(timeout=60) != 0
+    left = [pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and _works_in(pid, project)]
+    assert left == []
+    assert not started.exists()
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").readlink() == folder and int(process.name) != os.getpid()
+    except OSError:
+        return False
+
+
+def test_without_a_server_the_flow_says_how_to_start_one(finished: Path) -> None:
+    done = run("python", "-m", "flows.pipeline", cwd=finished, PREFECT_API_URL=f"http://127.0.0.1:{free_port()}/api")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("stopgrad: no Prefect server answers at")
+    assert "make ui" in done.stdout
+
+
+def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        project = clone(tmp_path)
+        done = run(
+            "python", "-m", "flows.ui", "--prefect-port", str(port), "--mlflow-port", str(free_port()), cwd=project
+        )
+    assert done.returncode == 1
+    assert done.stdout.strip().startswith(f"stopgrad: port {port} is in use")
+    assert not (project / "mlflow.db").exists()
