@@ -14,7 +14,8 @@ def main() -> None:
     """Write `data/prepared`: the arrays of each split, the card, the contact sheet."""
     config = parameters.load().data
     with atomic_folder(cells.PREPARED) as folder:
-        card = prepare(config.name, data.read(config, RAW), config, folder)
+        name = Path(config.path).name.split(".")[0] if config.name == "folder" else config.name
+        card = prepare(name, data.read(config, RAW), config, folder)
     counts = ", ".join(f"{split} {part['count']:,}" for split, part in card.splits.items())
     skipped = f"; {card.skipped['count']} files skipped, see card.json" if card.skipped["count"] else ""
     print(f"{card.name}: {counts}; {len(card.classes)} classes{skipped}")

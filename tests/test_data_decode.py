@@ -1,0 +1,85 @@
+"""Images of every size and mode, decoded to uint8 RGB squares."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssl_core.data.decode import decode
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **settings: object) -> bytes:
+    written = io.BytesIO()
+    image.save(written, kind, **settings)
+    return written.getvalue()
+
+
+def gradient(mode: str) -> Image.Image:
+    values = np.linspace(0, 255, 64).reshape(8, 8)
+    return Image.fromarray(values.astype(np.uint8)).convert(mode)
+
+
+def test_an_image_of_the_right_size_keeps_its_pixels() -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    made, size, grey = decode(encoded(Image.fromarray(pixels)), 8)
+    np.testing.assert_array_equal(made, pixels)
+    assert (size, grey) == ((8, 8), False)
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    made, _, grey = decode(encoded(gradient("L")), 8)
+    assert grey
+    assert made.shape == (8, 8, 3)
+    np.testing.assert_array_equal(made[..., 0], made[..., 2])
+
+
+def test_sixteen_bits_become_eight() -> None:
+    deep = Image.fromarray((np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8))
+    made, *_ = decode(encoded(deep), 8)
+    np.testing.assert_array_equal(made[..., 0].flatten(), np.arange(64) * 1024 // 257)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LA", "RGBA"])
+def test_every_mode_gives_the_picture(mode: str) -> None:
+    image = gradient("L").convert(mode)
+    made, *_ = decode(encoded(image, "TIFF"), 8)
+    expected = np.asarray(image.convert("RGB"))
+    assert np.abs(made.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_what_is_transparent_is_white() -> None:
+    image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert (decode(encoded(image), 8)[0] == 255).all()
+    palette = Image.new("P", (8, 8))
+    assert (decode(encoded(palette, transparency=0), 8)[0] == 255).all()
+
+
+def test_exif_rotation_is_applied() -> None:
+    image = Image.new("RGB", (8, 8))
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to be seen upright
+    made, *_ = decode(encoded(image, exif=exif), 8)
+    assert made[0, 7].tolist() == [255, 255, 255]
+
+
+def test_another_size_is_fitted_by_its_shorter_side_and_its_centre_taken() -> None:
+    wide = Image.new("RGB", (40, 20), "red")
+    wide.paste("blue", (10, 0, 30, 20))
+    made, size, _ = decode(encoded(wide), 10)
+    assert size == (40, 20)
+    assert (made[:, 1:-1] == (0, 0, 255)).all()
+
+
+def test_shrinking_is_antialiased() -> None:
+    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    made, *_ = decode(encoded(Image.fromarray(stripes)), 16)
+    assert np.abs(made.astype(int) - 127).max() < 20
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", encoded(gradient("RGB"))[:60]], ids=["empty", "text", "cut"])
+def test_what_is_no_whole_image_raises(content: bytes) -> None:
+    with pytest.raises((OSError, ValueError, SyntaxError)):
+        decode(content, 8)

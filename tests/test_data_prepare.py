@@ -1,0 +1,238 @@
+"""From a source to the prepared arrays: folders, archives, drawn images; whole or refused."""
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssl_core import data
+from ssl_core.data import fashion_mnist, prepared, shapes
+from ssl_core.data.folder import FolderConfig
+from ssl_core.data.prepared import Prepared
+from ssl_core.data.preparing import prepare
+from ssl_core.data.shapes import ShapesConfig
+from ssl_core.errors import Refused
+
+COLOURS = {"cat": "red", "dog": "blue", "owl": "green"}
+
+
+def tree(root: Path, prefixes: tuple[str, ...] = ("",), each: int = 20) -> Path:
+    for prefix in prefixes:
+        for name, colour in COLOURS.items():
+            folder = root / prefix / name
+            folder.mkdir(parents=True)
+            for i in range(each):
+                image = Image.new("RGB", (10 + i % 3, 12), colour)
+                image.save(folder / f"{i:02}.{'png' if i % 2 else 'jpg'}")
+    return root
+
+
+def prepare_folder(path: Path, out: Path, **settings: object) -> Prepared:
+    config = FolderConfig(name="folder", path=str(path), image_size=8, **settings)  # pyright: ignore[reportArgumentType]
+    out.mkdir(exist_ok=True)
+    prepare("mine", data.read(config, out), config, out)
+    return prepared.load(out)
+
+
+def colours_match(made: Prepared) -> bool:
+    for split in made.splits:
+        for image, label in zip(made.images(split), made.labels(split), strict=True):
+            wanted = Image.new("RGB", (1, 1), COLOURS[made.card.classes[label]]).getpixel((0, 0))
+            if np.abs(image[4, 4].astype(int) - wanted).max() > 12:
+                return False
+    return True
+
+
+def test_a_tree_of_classes_is_cut_by_seed_per_class(tmp_path: Path) -> None:
+    made = prepare_folder(tree(tmp_path / "photos"), tmp_path / "out")
+    assert made.card.classes == ["cat", "dog", "owl"]
+    assert {name: part["per_class"] for name, part in made.card.splits.items()} == {
+        "train": [16] * 3,
+        "val": [2] * 3,
+        "test": [2] * 3,
+    }
+    assert colours_match(made)
+    assert made.card.original_sizes == {"10x12": 21, "11x12": 21, "12x12": 18}
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        assert sheet.size[0] > 400
+    train = made.images("train").reshape(-1, 3) / 255
+    np.testing.assert_allclose(made.card.mean, train.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(made.card.std, train.std(axis=0), atol=1e-5)
+
+
+def test_the_same_input_gives_the_same_bytes_and_another_seed_another_cut(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        prepare_folder(photos, tmp_path / name, seed=seed)
+    files = sorted(file.name for file in (tmp_path / "a").iterdir())
+    same = [(tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files]
+    assert all(same)
+    assert "pixels" not in files
+    assert (tmp_path / "a" / "val_images.npy").read_bytes() != (tmp_path / "c" / "val_images.npy").read_bytes()
+
+
+def test_splits_that_are_given_are_kept(tmp_path: Path) -> None:
+    made = prepare_folder(tree(tmp_path / "photos", ("train", "valid", "test"), each=6), tmp_path / "out")
+    assert {name: part["count"] for name, part in made.card.splits.items()} == {"train": 18, "val": 18, "test": 18}
+    assert colours_match(made)
+
+
+def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for file in photos.rglob("*.*"):
+        shutil.copy(file, flat / f"{file.parent.name}{file.name}")
+    made = prepare_folder(flat, tmp_path / "out")
+    assert made.card.classes == []
+    assert {name: part["count"] for name, part in made.card.splits.items()} == {"train": 49, "val": 5, "test": 6}
+    assert (made.labels("train") == -1).all()
+
+
+def test_images_beside_the_classes_are_unlabelled_ones_to_pretrain_on(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos", ("train", "test"))
+    Image.new("RGB", (9, 9)).save(photos / "train" / "stray.png")
+    made = prepare_folder(photos, tmp_path / "out")
+    assert made.card.splits["unlabelled"]["count"] == 1
+
+
+@pytest.mark.parametrize("kind", ["gztar", "xztar", "tar", "zip"])
+def test_an_archive_gives_what_its_tree_gives(tmp_path: Path, kind: str) -> None:
+    photos = tree(tmp_path / "tree" / "photos", each=10)
+    archive = shutil.make_archive(str(tmp_path / "archive"), kind, tmp_path / "tree")
+    made = prepare_folder(Path(archive), tmp_path / "a")
+    assert colours_match(made)
+    assert made.card.splits["train"]["count"] == prepare_folder(photos, tmp_path / "b").card.splits["train"]["count"]
+    assert made.card.sources[0]["file"] == Path(archive).name
+
+
+def hostile(path: Path, name: str, link: str = "") -> Path:
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo(name)
+        if link:
+            member.type, member.linkname = tarfile.SYMTYPE, link
+        archive.addfile(member, io.BytesIO(b""))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [
+        ("../out.png", ""),
+        ("/etc/out.png", ""),
+        ("a/../../out.png", ""),
+        ("a/link", "../../etc"),
+        ("link", "/etc/passwd"),
+    ],
+)
+def test_an_archive_that_leaves_its_folder_is_refused(tmp_path: Path, name: str, link: str) -> None:
+    with pytest.raises(Refused, match="a path that leaves its folder"):
+        prepare_folder(hostile(tmp_path / "bad.tar", name, link), tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(name if not link else "../link", b"")
+    with pytest.raises(Refused, match="a path that leaves its folder"):
+        prepare_folder(tmp_path / "bad.zip", tmp_path / "out")
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    whole = Path(shutil.make_archive(str(tmp_path / "archive"), "xztar", photos))
+    whole.write_bytes(whole.read_bytes()[:-200])
+    with pytest.raises(Refused, match="is damaged"):
+        prepare_folder(whole, tmp_path / "out")
+
+
+def test_what_cannot_be_read_is_skipped_counted_and_named(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    (photos / "cat" / "notes.txt").write_text("no image")
+    cut = photos / "dog" / "01.png"
+    cut.write_bytes(cut.read_bytes()[:40])
+    (photos / ".DS_Store").write_text("not meant")
+    made = prepare_folder(photos, tmp_path / "out", max_skipped_share=0.1)
+    assert made.card.skipped["count"] == 2
+    assert [entry["file"] for entry in made.card.skipped["files"]] == ["cat/notes.txt", "dog/01.png"]
+    with pytest.raises(Refused, match=r"2 of 61 files could not be read .* the first is cat/notes.txt"):
+        prepare_folder(photos, tmp_path / "out", max_skipped_share=0.02)
+
+
+def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Refused, match="holds no file"):
+        prepare_folder(tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(Refused, match="nothing is there"):
+        prepare_folder(tmp_path / "missing", tmp_path / "out")
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(Refused, match="which is no folder"):
+        prepare_folder(tmp_path / "notes.txt", tmp_path / "out")
+
+
+def test_images_too_few_for_the_splits_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no image is left for the val split"):
+        prepare_folder(tree(tmp_path / "photos", ("train", "test"), each=2), tmp_path / "out")
+
+
+def test_shapes_are_the_same_for_the_same_seed_and_their_factors_are_known(tmp_path: Path) -> None:
+    config = ShapesConfig(name="shapes", image_size=24, count=140)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        prepare("shapes", data.read(config, tmp_path), config, tmp_path / name)
+    assert (tmp_path / "a" / "train_images.npy").read_bytes() == (tmp_path / "b" / "train_images.npy").read_bytes()
+    made = prepared.load(tmp_path / "a")
+    assert made.card.classes == list(shapes.SHAPES)
+    factors = np.load(tmp_path / "a" / "train_factors.npy")
+    assert factors.shape == (len(made.labels("train")), len(shapes.FACTORS))
+    circle = shapes.draw("circle", np.array([1, 0, 0, 0.5, 0.3, 0.6, 0, 0.5]), 64, np.random.default_rng(0))
+    red = np.argwhere((circle[..., 0] > 200) & (circle[..., 1] < 60))
+    assert red.mean(axis=0) == pytest.approx([0.6 * 64, 0.3 * 64], abs=1)
+    assert len(red) == pytest.approx(np.pi * 16**2, rel=0.05)
+
+
+def test_a_debian_package_is_unpacked_with_and_without_dpkg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = tmp_path / "root" / "usr" / "share"
+    content.mkdir(parents=True)
+    (content / "x-ubyte.gz").write_bytes(b"content")
+    packed = tmp_path / "data.tar.xz"
+    with tarfile.open(packed, "w:xz") as archive:
+        archive.add(tmp_path / "root", arcname=".")
+    package = tmp_path / "p.deb"
+    parts = [("debian-binary", b"2.0\n"), ("data.tar.xz", packed.read_bytes())]
+    package.write_bytes(b"!<arch>\n" + b"".join(_ar(name, part) for name, part in parts))
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    fashion_mnist.unpack_deb(package, tmp_path / "without")
+    assert (tmp_path / "without" / "usr" / "share" / "x-ubyte.gz").read_bytes() == b"content"
+
+
+def _ar(name: str, content: bytes) -> bytes:
+    header = f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
+    return header + content + b"\n" * (len(content) % 2)
+
+
+def test_the_prepare_command_leaves_the_old_output_when_it_fails(tmp_path: Path) -> None:
+    from conftest import ENVIRONMENT, clone, edit
+
+    project = clone(tmp_path)
+    command = ["python", "-m", "tasks.prepare"]
+    subprocess.run(command, cwd=project, env=ENVIRONMENT, check=True, capture_output=True)
+    before = (project / "data" / "prepared" / "card.json").read_bytes()
+    edit(project, lambda content: content.update(data={"name": "folder", "path": "nowhere"}))
+    done = subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("stopgrad: data.path is nowhere, and nothing is there")
+    assert (project / "data" / "prepared" / "card.json").read_bytes() == before
+    assert [path.name for path in (project / "data").iterdir()] == ["prepared"]
+
+
+def test_an_archive_of_real_photographs_is_prepared(tmp_path: Path) -> None:
+    archive = os.environ.get("STOPGRAD_ARCHIVE", "")
+    if not Path(archive).is_file():
+        pytest.skip("STOPGRAD_ARCHIVE names no archive of images")
+    made = prepare_folder(Path(archive), tmp_path / "out")
+    assert made.card.splits["train"]["count"] > 0
+    assert made.card.skipped["share"] <= 0.01
