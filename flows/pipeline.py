@@ -6,7 +6,6 @@ the cache and dvc.lock; Prefect shows what runs when, and keeps its log.
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -48,18 +47,23 @@ def pipeline(planned: list[str], slots: dict[str, int], environment: dict[str, s
     waiting = {stage.name: stage for stage in stages()}
     running: dict[PrefectFuture[Any], Stage] = {}
     done: dict[str, PrefectFuture[Any]] = {}
-    while True:
-        for stage in [stage for stage in waiting.values() if all(above in done for above in stage.upstream)]:
-            if Counter(other.slots for other in running.values())[stage.slots] < slots[stage.slots]:
-                started: Any = run_stage.with_options(name=stage.name.split("@")[0], task_run_name=stage.name)
-                above = [done[name] for name in stage.upstream]
-                running[started.submit(stage.name, environment, wait_for=above)] = waiting.pop(stage.name)
-        if not running:
-            return [name for name in planned if name not in done]
-        ended = next(iter(as_completed(list(running))))
-        stage = running.pop(ended)
-        if ended.state.is_completed():
-            done[stage.name] = ended
+    try:
+        while True:
+            for stage in [stage for stage in waiting.values() if all(above in done for above in stage.upstream)]:
+                if Counter(other.slots for other in running.values())[stage.slots] < slots[stage.slots]:
+                    started: Any = run_stage.with_options(name=stage.name.split("@")[0], task_run_name=stage.name)
+                    above = [done[name] for name in stage.upstream]
+                    running[started.submit(stage.name, environment, wait_for=above)] = waiting.pop(stage.name)
+            if not running:
+                return [name for name in planned if name not in done]
+            ended = next(iter(as_completed(list(running))))
+            ended.wait()
+            stage = running.pop(ended)
+            if ended.state.is_completed():
+                done[stage.name] = ended
+    finally:
+        # Here, not around the flow: Prefect waits for the threads of its tasks, and they for their processes.
+        PROCESSES.end()
 
 
 def main() -> None:
@@ -71,13 +75,8 @@ def main() -> None:
     refuse_without_server(str(PREFECT_API_URL.value()))
     planned, before = stages(), locked()
     slots, environment = machine(settings.compute.threads, chosen)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
     runner: Any = ThreadPoolTaskRunner(max_workers=sum(slots.values()))
-    try:
-        failed = pipeline.with_options(task_runner=runner)([stage.name for stage in planned], slots, environment)
-    finally:
-        PROCESSES.end()
+    failed = pipeline.with_options(task_runner=runner)([stage.name for stage in planned], slots, environment)
     order_lock(before, planned)
     if failed:
         raise Refused(f"not done: {', '.join(failed)}; the task runs' logs say why")
@@ -103,11 +102,6 @@ def machine(threads: int, chosen: int | None) -> tuple[dict[str, int], dict[str,
     # Threads that wait by spinning would take the cores from those that work.
     environment = {"OMP_WAIT_POLICY": "passive"} if slots * threads > cores else {}
     return {"cpu": slots, "device": chosen or gpus or slots}, environment
-
-
-def _end(number: int, frame: object) -> None:
-    PROCESSES.end()
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

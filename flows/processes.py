@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 SKIPPED = "didn't change, skipping"
+PROGRESS_SECONDS = 10.0
+"""How often a progress bar, which rewrites its line several times a second, is worth a line of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +48,16 @@ class Processes:
             )
             self.running.add(process)
         try:
-            lines = []
-            for line in process.stdout or ():
-                # A progress bar rewrites its line; its last state says it all.
-                lines.append(line.rstrip("\n").split("\r")[-1])
-                if lines[-1].strip():
-                    say(lines[-1])
-            said = [line for line in lines if line.startswith("stopgrad:")] or [line for line in lines if line.strip()]
+            lines: list[str] = []
+            said_progress = 0.0
+            for line in filter(None, (line.strip() for line in process.stdout or ())):
+                lines.append(line)
+                if "%|" not in line:
+                    say(line)
+                elif time.monotonic() - said_progress > PROGRESS_SECONDS:
+                    said_progress = time.monotonic()
+                    say(line)
+            said = [line for line in lines if line.startswith("stopgrad:")] or lines
             return Outcome(
                 code=process.wait(),
                 unchanged=any(SKIPPED in line for line in lines),

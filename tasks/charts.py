@@ -58,8 +58,9 @@ def by_cost(compared: Comparison) -> str:
         if seconds and accuracy:
             known += 1
             panel.errorbar(seconds.mean, 100 * accuracy.mean, 100 * (accuracy.half or 0), marker="o", color=colour)
-            place = (seconds.mean, 100 * accuracy.mean)
-            panel.annotate(variant, place, xytext=(6, 4), textcoords="offset points", color=colour, fontsize=9)
+            place, above = (seconds.mean, 100 * accuracy.mean), known % 2 == 0
+            offset = (6, 4 if above else -11)
+            panel.annotate(variant, place, xytext=offset, textcoords="offset points", color=colour, fontsize=9)
     panel.set(xlabel="pretraining, seconds", ylabel="linear probe on all labels, test accuracy, %")
     panel.margins(x=0.25, y=0.15)
     return _svg(figure) if known else ""
@@ -130,5 +131,5 @@ def _curve(cell: Cell) -> list[tuple[float, float]]:
 
 def _svg(figure: Figure) -> str:
     written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None})
+    figure.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return written.getvalue()[written.getvalue().index("<svg") :]

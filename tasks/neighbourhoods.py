@@ -22,13 +22,16 @@ def embedding_map(cell: Cell) -> np.ndarray | None:
     if not file.exists():
         return None
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     h = np.load(file, mmap_mode="r")
     h = np.array(h[_spread(len(h), MAPPED)], dtype=np.float32)
     h = (h - h.mean(axis=0)) / h.std(axis=0).clip(1e-6)
     if len(h) < 10:
         return None
-    return TSNE(init="pca", random_state=0, perplexity=min(30, len(h) // 4), max_iter=500).fit_transform(h)
+    # So few points are mapped many times faster by one thread than by several that wait for each other.
+    with threadpool_limits(1):
+        return TSNE(init="pca", random_state=0, perplexity=min(30, len(h) // 4), max_iter=500).fit_transform(h)
 
 
 def mapped_labels(data: Prepared) -> np.ndarray:

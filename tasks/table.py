@@ -31,20 +31,24 @@ def text(compared: Comparison) -> str:
 
 
 def rows(compared: Comparison) -> list[list[str]]:
-    """Header and one row a variant: test accuracies in percent, or label-free figures; then the costs."""
+    """Two header rows and one row a variant: test accuracies in percent, or label-free figures; then the costs."""
     columns = _columns(compared)
-    header = ["variant", *columns, "pretrain s", "peak GiB"]
-    return [header, *(_row(compared, variant, list(columns.values())) for variant in compared.figures)]
+    groups = ["", *(group for group, *_ in columns), "pretraining", ""]
+    names = ["variant", *(name for _, name, _ in columns), "s", "GiB"]
+    return [groups, names, *(_row(compared, variant, [key for *_, key in columns]) for variant in compared.figures)]
 
 
 def differences(compared: Comparison) -> list[list[str]]:
-    """Header and one row a variant: points of accuracy above `random`, paired by seed."""
-    keys = {f"linear {_percent(f)}": ("feature_extraction", "linear", f, "accuracy") for f in compared.fractions}
-    made = [["paired with random", *keys]]
+    """Two header rows and one row a variant: the probe's points of accuracy above `random`, paired by seed."""
+    keys = [("feature_extraction", "linear", fraction, "accuracy") for fraction in compared.fractions]
+    made = [
+        ["", "linear probe, paired with random", *[""] * (len(keys) - 1)],
+        ["variant", *(_percent(fraction) for fraction in compared.fractions)],
+    ]
     for variant in compared.figures:
         if variant != "random":
-            found = [compared.difference(variant, "random", key) for key in keys.values()]
-            made.append([variant, *(UNKNOWN if one is None else f"{one.text(100)}" for one in found)])
+            found = [compared.difference(variant, "random", key) for key in keys]
+            made.append([variant, *(UNKNOWN if one is None else one.text(100) for one in found)])
     return made
 
 
@@ -68,14 +72,21 @@ def notes(compared: Comparison) -> list[str]:
     return said + [f"Collapsed: {why}." for why in compared.collapsed.values()]
 
 
-def _columns(compared: Comparison) -> dict[str, Key]:
+def _columns(compared: Comparison) -> list[tuple[str, str, Key]]:
+    """The figures of the table: a group's name above its first column, the column's name, and the figure."""
     if not compared.fractions:
-        return {name: ("label_free", "", "", name) for name in LABEL_FREE}
-    most = compared.fractions[-1]
-    probes = {f"linear {_percent(f)}": ("feature_extraction", "linear", f, "accuracy") for f in compared.fractions}
-    tuned = {f"tuned {_percent(f)}": ("fine_tuning", "linear", f, "accuracy") for f in compared.fractions}
-    knn = {f"knn20 {_percent(most)}": ("feature_extraction", "knn20", most, "accuracy")}
-    return {**probes, **knn, **tuned, "rankme": ("label_free", "", "", "rankme")}
+        return [("", name, ("label_free", "", "", name)) for name in LABEL_FREE]
+    groups = (
+        ("linear probe", "feature_extraction", "linear", compared.fractions),
+        ("k-NN", "feature_extraction", "knn20", compared.fractions[-1:]),
+        ("fine-tuned", "fine_tuning", "linear", compared.fractions),
+    )
+    accuracies = [
+        (group if i == 0 else "", _percent(fraction), (protocol, head, fraction, "accuracy"))
+        for group, protocol, head, fractions in groups
+        for i, fraction in enumerate(fractions)
+    ]
+    return [*accuracies, ("", "RankMe", ("label_free", "", "", "rankme"))]
 
 
 def _row(compared: Comparison, variant: str, keys: list[Key]) -> list[str]:
@@ -96,15 +107,14 @@ def _percent(fraction: str) -> str:
 
 
 def _aligned(table: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    """Columns side by side; a group's name may reach over the columns that follow its own."""
+    groups, *rest = table
+    widths = [max(map(len, column)) for column in zip(*rest, strict=True)]
+    over = ""
+    for i, group in enumerate(groups):
+        over = over.ljust(sum(widths[:i]) + 2 * i) + group
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rest]
+    return "\n".join([over.rstrip(), lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 if __name__ == "__main__":

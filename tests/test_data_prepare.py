@@ -144,9 +144,11 @@ def test_an_archive_that_leaves_its_folder_is_refused(tmp_path: Path, name: str,
 def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     photos = tree(tmp_path / "photos")
     whole = Path(shutil.make_archive(str(tmp_path / "archive"), "xztar", photos))
-    whole.write_bytes(whole.read_bytes()[:-200])
-    with pytest.raises(Refused, match="is damaged"):
-        prepare_folder(whole, tmp_path / "out")
+    content = whole.read_bytes()
+    for kept in (len(content) // 2, len(content) - 20):
+        whole.write_bytes(content[:kept])
+        with pytest.raises(Refused, match="is damaged"):
+            prepare_folder(whole, tmp_path / "out")
 
 
 def test_what_cannot_be_read_is_skipped_counted_and_named(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def _read_archive(path: Path, members: Callable[[Path], Iterator[tuple[str, byte
 
 
 def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path, "r|*") as archive:
+    with tarfile.open(path) as archive:
         for member in archive:
             _refuse_outside(member.name, path)
             if member.issym() or member.islnk():
@@ -89,6 +89,9 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
             content = archive.extractfile(member) if member.isfile() and _meant(member.name) else None
             if content is not None:
                 yield member.name, content.read()
+        # A compressed archive that was cut off says so only when it is read to its end.
+        while archive.fileobj is not None and archive.fileobj.read(2**20):
+            pass
 
 
 def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
