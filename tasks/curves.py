@@ -14,8 +14,9 @@ class Curves:
 
     def record(self, step: int, epoch: float, values: dict[str, float]) -> None:
         """Keep the values of a step."""
-        self.rows += [(step, f"{epoch:.6g}", name, f"{value:.6g}") for name, value in values.items()]
-        self.observe(step, values)
+        written = {name: f"{value:.6g}" for name, value in values.items()}
+        self.rows += [(step, f"{epoch:.6g}", name, value) for name, value in written.items()]
+        self.observe(step, {name: float(value) for name, value in written.items()})
 
     def write(self, file: Path) -> None:
         """Write all rows."""
