@@ -120,10 +120,12 @@ def _refuse_unreadable(decoded: Decoded, config: SourceConfig) -> None:
 
 
 def _copy(spool: np.ndarray, index: np.ndarray, file: Path) -> None:
-    array = np.lib.format.open_memmap(file, "w+", np.uint8, (len(index), *spool.shape[1:]))
-    for start in range(0, len(index), WINDOW):
-        array[start : start + WINDOW] = spool[index[start : start + WINDOW]]
-    array.flush()
+    """Write the images at `index` as an .npy file; not through a memory map, which a full disk ends with a signal."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(index), *spool.shape[1:])}
+    with file.open("wb") as opened:
+        np.lib.format.write_array_header_1_0(opened, header)
+        for start in range(0, len(index), WINDOW):
+            opened.write(spool[index[start : start + WINDOW]].tobytes())
 
 
 def _moments(spool: np.ndarray, index: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
