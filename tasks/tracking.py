@@ -208,7 +208,8 @@ def _complete_suite(settings: Parameters) -> None:
     assert store
     parent = store.parent(settings.suite.name)
     store.client.log_artifact(parent, str(PREPARED / "contact_sheet.png"))
-    store.client.log_artifact(parent, "results/comparison.csv")
+    for file in ("results/comparison.csv", "results/report.html"):
+        store.client.log_artifact(parent, file)
     store.client.set_terminated(parent, "FINISHED")
 
 

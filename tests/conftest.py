@@ -65,7 +65,7 @@ def clone(into: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which `dvc repro` has run; tests that change it undo it."""
+    """A clone in which `dvc repro` has run; a test that changes something works on a copy."""
     project = clone(tmp_path_factory.mktemp("finished"))
     done = run("dvc", "repro", cwd=project)
     assert done.returncode == 0, done.stdout[-5000:]

@@ -83,7 +83,7 @@ def _fetch_debian_package(folder: Path) -> None:
 
 
 def unpack_deb(package: Path, into: Path) -> None:
-    """Unpack a Debian package's files with dpkg-deb or, where there is none, by reading its ar archive."""
+    """Put a Debian package's files below `into`, with dpkg-deb or, where there is none, by reading its ar archive."""
     if shutil.which("dpkg-deb") is not None:
         subprocess.run(["dpkg-deb", "-x", str(package), str(into)], check=True, capture_output=True)
         return
@@ -95,8 +95,11 @@ def unpack_deb(package: Path, into: Path) -> None:
         if name.startswith("data.tar"):
             data = Path(f"{into}.{name}")
             data.write_bytes(content[place + 60 : place + 60 + size])
+            into.mkdir(parents=True)
             with tarfile.open(data) as archive:
-                archive.extractall(into, filter="data")
+                for member in archive:
+                    if content_of := archive.extractfile(member):
+                        (into / Path(member.name).name).write_bytes(content_of.read())
             return
         place += 60 + size + size % 2
     raise Refused(
