@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,9 @@ class Suite:
         for key, values in (("variants", self.variants), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{key} is {values}; at least one is needed, and none twice")
+        odd = [name for name in self.variants if not re.fullmatch(r"[\w.-]+", name)]
+        if odd:
+            raise ValueError(f"variants names '{odd[0]}'; a name has letters, digits, '_', '.' and '-' only")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,9 @@ def test_the_views_do_not_depend_on_how_the_work_is_cut_up(pixels: int, monkeypa
     recipe = Recipe(solarise=0.3)
     expected = views(recipe)
     monkeypatch.setattr(augment_module, "PIXELS_PER_THREAD", pixels)
-    assert all(torch.equal(a, b) for a, b in zip(views(recipe), expected, strict=True))
+    for made, whole in zip(views(recipe), expected, strict=True):
+        # A matrix product rounds by its size on some processors; rounding may carry a pixel over solarise's threshold.
+        assert ((made - whole).abs() > 1e-4).float().mean() < 1e-4
 
 
 def test_the_images_are_left_as_they_were():

@@ -57,6 +57,7 @@ def test_a_variant_is_the_defaults_with_its_overrides() -> None:
     ("changes", "sentence"),
     [
         ({"suite.variants": ["simclr", "simclrr"]}, "suite.variants names 'simclrr': did you mean simclr?"),
+        ({"suite.variants": ["a/b"]}, "a name has letters, digits"),
         ({"suite.seeds": []}, "at least one is needed"),
         ({"suite.seeds": [0, 0]}, "none twice"),
         ({"suite.seeds": ["a"]}, "suite.seeds.0 is 'a'"),

@@ -23,7 +23,7 @@ class Augment:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, generator: Generator) -> list[Tensor]:
-        """Make the views; the same generator state gives the same views, however the work is cut up.
+        """Make the views; the same generator state gives the same views.
 
         Args:
             images: uint8 [B, 3, H, W], channels-last.

@@ -54,8 +54,8 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """The last stage's features, averaged over positions."""
-        return self.pool(self.stages(self.stem(images))).flatten(1)
+        """The last stage's features, averaged over positions in float32 also under autocast."""
+        return self.pool(self.stages(self.stem(images)).float()).flatten(1)
 
 
 def _stem(config: ResNetConfig) -> nn.Sequential:

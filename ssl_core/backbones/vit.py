@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ssl_core.errors import Refused
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViTConfig:
@@ -65,7 +67,7 @@ class ViT(nn.Module):
     def __init__(self, config: ViTConfig, image_size: int) -> None:
         super().__init__()
         if image_size % config.patch:
-            raise ValueError(f"backbone.patch is {config.patch}; it must divide the image size, {image_size}")
+            raise Refused(f"backbone.patch is {config.patch}; it must divide the image size, {image_size}")
         self.representation_size = config.width
         self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ssl_core.augmentation import Augment
+from ssl_core.collapse import embedding_std
 from ssl_core.evaluation.config import CollapseThresholds
 from ssl_core.evaluation.embedding import BATCH, Images, on_device
 from ssl_core.evaluation.split import Split
@@ -67,15 +68,6 @@ def uniformity(h: Tensor, t: float = 2.0) -> float:
     Wang & Isola, 2020, arXiv:2005.10242, equation 2: 0 where all images share one representation.
     """
     return torch.pdist(normalize(h.double(), dim=1)).square().mul(-t).exp().mean().log().item()
-
-
-def embedding_std(h: Tensor) -> float:
-    """Mean over dimensions of the standard deviation of normalised representations [N, D], times sqrt(D).
-
-    1 is isotropic, 0 collapsed (Chen & He, 2020, SimSiam, arXiv:2011.10566, section 4.1, whose figure is 1 / sqrt(D)
-    where this one is 1). Representations behind a ReLU are never negative, and stay below 1.
-    """
-    return (normalize(h.double(), dim=1).std(dim=0).mean() * h.shape[1] ** 0.5).item()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_core.backbones import Backbone
+from ssl_core.errors import Refused
 from ssl_core.objectives.objective import Objective
 
 
@@ -50,7 +51,7 @@ class Jigsaw(Objective):
         self.config = config
         self.tile = image_size // config.grid - config.gap
         if self.tile < 8:
-            raise ValueError(f"tiles of {self.tile} pixels; images of {image_size} are too small for this grid and gap")
+            raise Refused(f"tiles of {self.tile} pixels; images of {image_size} are too small for this grid and gap")
         self.register_buffer("orders", permutation_set(config.grid**2, config.permutations))
         tiles = config.grid**2 * backbone.representation_size
         self.head = nn.Sequential(

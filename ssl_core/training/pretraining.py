@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from ssl_core.augmentation import Augment
+from ssl_core.collapse import embedding_std
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
 from ssl_core.training import optimiser as optimisation
@@ -77,7 +77,7 @@ def pretrain(
             values = {name: term.item() for name, term in terms.items()} | {"loss": loss.item()}
             _refuse_non_finite(values, step)
             values["learning_rate"] = optimiser.param_groups[0]["lr"]
-            values["embedding_std"] = embedding_std(objective, views[0])
+            values["embedding_std"] = embedding_std(representations(objective, views[0]))
             record(step, (step + 1) * config.batch_size / len(images), values)
             progress.set_postfix(loss=f"{values['loss']:.3f}")
     return steps * config.batch_size
@@ -95,13 +95,13 @@ def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tens
 
 
 @torch.no_grad()
-def embedding_std(objective: Objective, view: Tensor) -> float:
-    """Mean standard deviation of a dimension of normalised representations, times sqrt(D): 1 isotropic, 0 collapsed."""
+def representations(objective: Objective, view: Tensor) -> Tensor:
+    """The encoder's representations of up to 128 images of a view, as an evaluation would see them."""
     objective.eval()
     with torch.autocast(view.device.type, torch.bfloat16):
-        h = normalize(objective.encoder(view[:128]).float(), dim=1)
+        h = objective.encoder(view[:128])
     objective.train()
-    return (h.std(dim=0).mean() * h.shape[1] ** 0.5).item()
+    return h
 
 
 def _refuse_non_finite(values: dict[str, float], step: int) -> None:

@@ -1,0 +1,32 @@
+"""Backbones on disk."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssl_core import backbones
+from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.errors import Refused
+from tasks import weights
+
+
+@pytest.mark.parametrize("config", [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=48, depth=1)])
+def test_a_file_says_by_itself_which_network_it_is(tmp_path: Path, config: backbones.BackboneConfig) -> None:
+    backbone = backbones.build(config, 16).eval()
+    for name in ("a", "b"):
+        weights.save(backbone, config, 16, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded = weights.load(tmp_path / "a")
+    images = torch.randn(2, 3, 16, 16)
+    assert torch.equal(loaded(images), backbone(images))
+    assert weights.image_size(tmp_path / "a") == 16
+    assert not loaded.training
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    config = ResNetConfig(name="resnet10", width=8)
+    weights.save(backbones.build(config, 16), config, 16, tmp_path / "a")
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:1000])
+    with pytest.raises(Refused, match="holds no backbone"):
+        weights.load(tmp_path / "a")
