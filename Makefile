@@ -8,6 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 UV := $(shell command -v uv || echo .uv/bin/uv)
+PYTHON := $(shell command -v python3)
 INSTALLED := .venv/.installed
 
 help: ## List the targets
@@ -44,4 +45,4 @@ $(INSTALLED): requirements.lock | $(UV)
 	@touch $@
 
 .uv/bin/uv:
-	@python3 -m pip install --quiet --disable-pip-version-check --target .uv uv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
