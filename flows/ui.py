@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -33,7 +34,7 @@ def main() -> None:
         servers += [start(mlflow(chosen.mlflow_port)), start(prefect(chosen.prefect_port))]
         wait_for(f"http://{HOST}:{chosen.mlflow_port}/health", servers)
         wait_for(f"http://{HOST}:{chosen.prefect_port}/api/health", servers)
-        print(f"MLflow   http://{HOST}:{chosen.mlflow_port}")
+        print(f"MLflow   {comparison(f'http://{HOST}:{chosen.mlflow_port}')}")
         print(f"Prefect  http://{HOST}:{chosen.prefect_port}", flush=True)
         while all(server.poll() is None for server in servers):
             time.sleep(0.5)
@@ -53,6 +54,27 @@ def mlflow(port: int) -> list[str]:
 def prefect(port: int) -> list[str]:
     """Prefect's server, with its database in the project's `.prefect`."""
     return ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+
+
+def comparison(address: str) -> str:
+    """The page that compares the latest run's experiment cell by cell, best first; the address while there is no run.
+
+    MLflow's first page shows neither: it nests the cells under their suite unless they are sorted by a metric.
+    """
+    known = httpx.post(f"{address}/api/2.0/mlflow/experiments/search", json={"max_results": 1000}).raise_for_status()
+    experiments = [experiment["experiment_id"] for experiment in known.json().get("experiments", [])]
+    latest = {"experiment_ids": experiments, "max_results": 1, "order_by": ["start_time DESC"]}
+    runs = httpx.post(f"{address}/api/2.0/mlflow/runs/search", json=latest).raise_for_status().json().get("runs")
+    if not runs:
+        return address
+    chosen = {
+        "workflowType": "machine_learning",
+        "compareRunsMode": "CHART",
+        "searchFilter": "tags.superseded = 'false'",
+        "orderByKey": "metrics.`test/linear.accuracy.labels_100`",
+        "orderByAsc": "false",
+    }
+    return f"{address}/#/experiments/{runs[0]['info']['experiment_id']}/runs?{urlencode(chosen, quote_via=quote)}"
 
 
 def start(server: list[str]) -> subprocess.Popen[bytes]:

@@ -13,16 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from tasks import cells, record, weights
 from tasks.cells import PREPARED, Cell
 from tasks.parameters import Parameters
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 STAGES = ("pretrain", "embed", "evaluate")

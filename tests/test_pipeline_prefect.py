@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -24,9 +26,10 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Both pages, as `make ui` starts them: the addresses of MLflow and Prefect."""
+def pages(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Both pages on a finished record, as `make ui` starts them: the addresses of MLflow and Prefect."""
     project = clone(tmp_path_factory.mktemp("pages"))
+    shutil.copy(finished / "mlflow.db", project)
     ports = free_port(), free_port()
     command = [sys.executable, "-m", "flows.ui", "--mlflow-port", str(ports[0]), "--prefect-port", str(ports[1])]
     server = subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
@@ -93,6 +96,24 @@ def test_a_flow_that_is_ended_ends_its_stages(pages: tuple[str, str], tmp_path: 
     left = [pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and _works_in(pid, project)]
     assert left == []
     assert not started.exists()
+
+
+def test_the_page_of_mlflow_shows_the_cells_best_first(pages: tuple[str, str]) -> None:
+    address, _, page = pages[0].partition("/#/experiments/")
+    experiment, _, query = page.partition("/runs?")
+    asked = parse_qs(query)
+    order = f"{asked['orderByKey'][0]} {'ASC' if asked['orderByAsc'] == ['true'] else 'DESC'}"
+    search = {"experiment_ids": [experiment], "filter": asked["searchFilter"][0], "order_by": [order]}
+    runs = httpx.post(f"{address}/api/2.0/mlflow/runs/search", json=search).raise_for_status().json()["runs"]
+    reached = [
+        metric["value"]
+        for run in runs
+        for metric in run["data"]["metrics"]
+        if f"metrics.`{metric['key']}`" == asked["orderByKey"][0]
+    ]
+    assert sorted(run["info"]["run_name"] for run in runs) == ["random-0", "simclr-0"]
+    assert len(reached) == 2
+    assert reached == sorted(reached, reverse=True)
 
 
 def _works_in(process: Path, folder: Path) -> bool:
