@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ssl_core import collapse
 from ssl_core.augmentation import Augment, Recipe
-from ssl_core.evaluation import CollapseThresholds, diagnostics
+from ssl_core.collapse import CollapseThresholds
+from ssl_core.evaluation import diagnostics
 from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.split import Split
 
@@ -19,16 +21,16 @@ def test_rankme_is_the_papers_formula() -> None:
     h = gaussian(200, 16) @ torch.diag(torch.logspace(0, -3, 16))
     s = np.linalg.svd(h.double().numpy(), compute_uv=False)
     p = s / s.sum() + 1e-7
-    assert diagnostics.rankme(h) == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-4)
+    assert collapse.rankme(h) == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(64, 8), (8, 64)])
 def test_rankme_lies_between_one_and_the_smaller_side(shape: tuple[int, int]) -> None:
     orthogonal, _ = torch.linalg.qr(gaussian(64, 8))
     spread = orthogonal if shape == (64, 8) else orthogonal.T
-    assert diagnostics.rankme(spread) == pytest.approx(8, rel=1e-4)
-    assert diagnostics.rankme(torch.ones(shape)) == pytest.approx(1, rel=1e-4)
-    assert diagnostics.rankme(spread * 1000) == pytest.approx(diagnostics.rankme(spread))
+    assert collapse.rankme(spread) == pytest.approx(8, rel=1e-4)
+    assert collapse.rankme(torch.ones(shape)) == pytest.approx(1, rel=1e-4)
+    assert collapse.rankme(spread * 1000) == pytest.approx(collapse.rankme(spread))
 
 
 def test_alignment_and_uniformity_are_the_papers_formulas() -> None:
@@ -56,8 +58,8 @@ def test_the_embedding_standard_deviation_is_one_for_isotropic_and_zero_for_cons
     ],
 )
 def test_the_verdict_needs_both_one_direction_and_nothing_beside_it(h: Tensor, collapsed: bool) -> None:
-    std, rank = diagnostics.embedding_std(h), diagnostics.rankme(h)
-    verdict = diagnostics.verdict(std, rank, CollapseThresholds())
+    std, rank = diagnostics.embedding_std(h), collapse.rankme(h)
+    verdict = collapse.verdict(std, rank, CollapseThresholds())
     assert verdict.collapsed == collapsed, (std, rank)
     assert f"{std:.3g}" in verdict.why
     assert f"{rank:.3g}" in verdict.why

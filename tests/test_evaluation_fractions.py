@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
-from ssl_core.evaluation import CollapseThresholds, EvaluationConfig, FineTuningConfig
+from ssl_core.evaluation import EvaluationConfig, FineTuningConfig
 from ssl_core.evaluation.fractions import draw
 
 CLASSES = ["cat", "dog", "owl"]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ssl_core import collapse
 from ssl_core.augmentation import Augment, Recipe, normalise
 from ssl_core.errors import Refused
-from ssl_core.evaluation import EvaluationConfig, FineTuningConfig, diagnostics, embedding, fine_tuning, probe
+from ssl_core.evaluation import EvaluationConfig, FineTuningConfig, embedding, fine_tuning, probe
 from ssl_core.evaluation.downstream import LinearHead
 from ssl_core.evaluation.embedding import Images, embed
 from ssl_core.evaluation.evaluation import Evaluation, evaluate
@@ -198,4 +199,4 @@ def test_a_collapsed_backbone_is_called_so() -> None:
     parts = splits()
     verdict = run(parts | {"val": dataclasses.replace(parts["val"], representations=constant)}).verdict
     assert verdict.collapsed
-    assert verdict == diagnostics.verdict(0.0, diagnostics.rankme(constant), CONFIG.collapse)
+    assert verdict == collapse.verdict(0.0, collapse.rankme(constant), CONFIG.collapse)

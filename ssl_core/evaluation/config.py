@@ -1,6 +1,8 @@
 """What an evaluation may choose from. What is chosen is chosen on the val split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ssl_core.collapse import CollapseThresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,31 +27,14 @@ class FineTuningConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollapseThresholds:
-    """A representation has collapsed when both figures are below: one direction for all images, and little beside it.
-
-    Either alone misleads. Untrained deep networks put all images in a narrow cone that is still rich (measured on
-    Fashion-MNIST, ResNet-50: 0.04 and 9.9); few classes learnt well are few directions far apart. Pulling two views
-    together with nothing that pushes gave 0.03 and 5.0 with a ResNet-10, 0.01 and 1.4 with a ViT.
-    """
-
-    embedding_std: float = 0.1
-    rankme: float = 6.0
-
-    def __post_init__(self) -> None:
-        if self.embedding_std <= 0 or self.rankme <= 0:
-            raise ValueError(f"embedding_std is {self.embedding_std}, rankme {self.rankme}; each must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """Shares of the labels, the probe's grid of weight decays, fine-tuning's budget; `seed` draws labelled images."""
 
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     knn_temperature: float = 0.07
-    fine_tuning: FineTuningConfig = FineTuningConfig()
-    collapse: CollapseThresholds = CollapseThresholds()
+    fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
+    collapse: CollapseThresholds = field(default_factory=CollapseThresholds)
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,14 +1,11 @@
-"""What can be measured of a representation without labels, and whether it has collapsed. Everything in float64."""
-
-from dataclasses import dataclass
+"""What can be measured of a representation without labels. Everything in float64."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ssl_core.augmentation import Augment
-from ssl_core.collapse import embedding_std
-from ssl_core.evaluation.config import CollapseThresholds
+from ssl_core.collapse import embedding_std, rankme
 from ssl_core.evaluation.embedding import BATCH, Images, on_device
 from ssl_core.evaluation.split import Split
 
@@ -40,20 +37,6 @@ def two_views(backbone: nn.Module, images: Images, augment: Augment, seed: int) 
     return torch.cat(first), torch.cat(second)
 
 
-def rankme(h: Tensor, eps: float = 1e-7) -> float:
-    """The effective rank of representations [N, D], between 1 and min(N, D) (Garrido et al., 2023, arXiv:2210.02885).
-
-    exp(-sum p log p) with p = s / |s|_1 + eps over the singular values s; the representations are not centred
-    (equations 1 and 2). The singular values are roots of the Gram matrix's eigenvalues: exact to 1e-8 of the largest,
-    below eps, and quick.
-    """
-    gram = h.double().T @ h.double()
-    s = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
-    s = s[-min(h.shape) :]
-    p = s / s.sum().clamp_min(torch.finfo(s.dtype).tiny) + eps
-    return torch.exp(-(p * p.log()).sum()).item()
-
-
 def alignment(first: Tensor, second: Tensor) -> float:
     """Mean squared distance between normalised representations [N, D] of two views; 0 is best (Wang & Isola, 2020).
 
@@ -68,22 +51,3 @@ def uniformity(h: Tensor, t: float = 2.0) -> float:
     Wang & Isola, 2020, arXiv:2005.10242, equation 2: 0 where all images share one representation.
     """
     return torch.pdist(normalize(h.double(), dim=1)).square().mul(-t).exp().mean().log().item()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Whether a representation has collapsed, why it is said, and the thresholds that were used."""
-
-    collapsed: bool
-    why: str
-    thresholds: CollapseThresholds
-
-
-def verdict(std: float, rank: float, thresholds: CollapseThresholds) -> Verdict:
-    """Collapsed where the embedding standard deviation and the effective rank are both below their thresholds."""
-    figures = (
-        ("embedding standard deviation", std, thresholds.embedding_std),
-        ("effective rank (RankMe)", rank, thresholds.rankme),
-    )
-    said = [f"the {name} is {x:.3g}, {'below' if x < limit else 'not below'} {limit:g}" for name, x, limit in figures]
-    return Verdict(collapsed=all(x < limit for _, x, limit in figures), why=" and ".join(said), thresholds=thresholds)

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from torch import nn
 from tqdm import tqdm
 
+from ssl_core import collapse
 from ssl_core.augmentation import Augment
+from ssl_core.collapse import Verdict
 from ssl_core.errors import Refused
 from ssl_core.evaluation import diagnostics, fine_tuning, fractions, knn, probe
 from ssl_core.evaluation.config import EvaluationConfig
-from ssl_core.evaluation.diagnostics import Verdict
 from ssl_core.evaluation.metrics import accuracy, macro_f1
 from ssl_core.evaluation.split import Split
 
@@ -54,7 +55,7 @@ def evaluate(
         raise Refused(f"the {small[0]} split has {len(splits[small[0]])} images; an evaluation needs at least 2")
     free = {name: diagnostics.label_free(backbone, splits[name], augment, config.seed) for name in MEASURED}
     figures = [Figure("label_free", "", None, name, *figure) for name in MEASURED for figure in free[name].items()]
-    verdict = diagnostics.verdict(free["val"]["embedding_std"], free["val"]["rankme"], config.collapse)
+    verdict = collapse.verdict(free["val"]["embedding_std"], free["val"]["rankme"], config.collapse)
     choices = {}
     for fraction, parts in tqdm(_by_fraction(splits, classes, config), unit="label fraction"):
         made, choices[repr(fraction)] = _downstream(backbone, parts, len(classes), fraction, config)
