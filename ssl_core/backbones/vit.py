@@ -1,14 +1,14 @@
 """A small vision transformer (Dosovitskiy et al., 2020, arXiv:2010.11929), pre-norm, with fixed 2-D sine positions.
 
 The representation is the mean of the patch tokens after the last norm (no class token), as MAE's authors evaluate
-(arXiv:2111.06377, appendix A). Attention is written out: on a CPU in bfloat16 the backward pass of
-`scaled_dot_product_attention` alone takes half of a step.
+(arXiv:2111.06377, appendix A).
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_core.errors import Refused
@@ -42,8 +42,7 @@ class Attention(nn.Module):
         """Each token's mix of the values of all tokens."""
         b, t, c = tokens.shape
         q, k, v = self.qkv(tokens).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        weights = (q @ k.transpose(-2, -1) * (c // self.heads) ** -0.5).softmax(dim=-1)
-        return self.out((weights @ v).transpose(1, 2).reshape(b, t, c))
+        return self.out(attention(q, k, v).transpose(1, 2).reshape(b, t, c))
 
 
 class Block(nn.Module):
@@ -82,6 +81,16 @@ class ViT(nn.Module):
         grid = self.patches(images)
         tokens = grid.flatten(2).transpose(1, 2) + positions(grid.shape[2], grid.shape[3], grid.shape[1]).to(grid)
         return self.norm(self.blocks(tokens)).mean(dim=1)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D)) v of [B, H, T, D] each.
+
+    Written out on a CPU, where in bfloat16 the backward pass of PyTorch's own takes half of a transformer's step.
+    """
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v)
+    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1) @ v
 
 
 def positions(rows: int, columns: int, width: int) -> Tensor:
