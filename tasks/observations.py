@@ -27,9 +27,13 @@ FOLDER = Path("observations")
 
 @dataclass
 class Observation:
-    """What a stage says of itself while it is observed; None where it has nothing to say."""
+    """What a stage says of itself while it is observed; None where it has nothing to say.
+
+    `seconds_before` are those of killed processes from whose checkpoint this one went on.
+    """
 
     images: int | None = None
+    seconds_before: float = 0.0
     parameters: int | None = None
     flops_per_image: int | None = None
 
@@ -38,21 +42,21 @@ class Observation:
 def observing(identity: str, stage: str, device: "torch.device | None" = None) -> Iterator[Observation]:
     """Measure the block; where it ends well, write what was seen.
 
-    `seconds` is the block alone, `overhead_seconds` what the process took to reach it, `peak_memory_bytes` the largest
-    resident set of the process, or what CUDA allocated.
+    `seconds` is the block (and those before it), `overhead_seconds` what the process took to reach it,
+    `peak_memory_bytes` the largest resident set of the process, or what CUDA allocated.
     """
     overhead = time.time() - psutil.Process().create_time()
     started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     observation = Observation()
     yield observation
-    seconds = time.perf_counter() - begun
+    seconds = observation.seconds_before + time.perf_counter() - begun
     seen: dict[str, Any] = {
         "started": started,
         "seconds": round(seconds, 3),
         "overhead_seconds": round(overhead, 3),
         "peak_memory_bytes": _peak_memory(device),
         "machine": f"{platform.node()} {platform.machine()}",
-        **{name: value for name, value in vars(observation).items() if value is not None},
+        **{name: value for name, value in vars(observation).items() if value},
     }
     if observation.images:
         seen["images_per_second"] = round(observation.images / seconds, 1)

@@ -17,6 +17,7 @@ from ssl_core.data import DataConfig
 from ssl_core.errors import Refused
 from ssl_core.evaluation import EvaluationConfig
 from ssl_core.objectives import OBJECTIVES, ObjectiveConfig
+from ssl_core.training.iteration import Acceleration
 from ssl_core.training.pretraining import PretrainingConfig
 from tasks import cells
 from tasks.cells import Cell
@@ -71,14 +72,19 @@ class Suite:
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where the stages compute, and with how many threads (the figures' last digits depend on both)."""
+    """Where the stages compute, and with how many threads (the figures' last digits depend on all of this).
+
+    `devices`: processes that share a pretraining. `compiled`: auto compiles on a GPU, where it is repaid soon.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 2
+    devices: int = 1
+    compiled: Literal["auto"] | bool = "auto"
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; at least 1 is needed")
+        if self.threads < 1 or self.devices < 1:
+            raise ValueError(f"threads is {self.threads}, devices {self.devices}; at least 1 is needed")
 
     def use(self) -> torch.device:
         """Set the threads of this process, and give the device. Raises `Refused` where CUDA is asked for and absent."""
@@ -86,7 +92,16 @@ class Compute:
         available = torch.cuda.is_available()
         if self.device == "cuda" and not available:
             raise Refused("compute.device is cuda, but PyTorch sees no CUDA device here; set it to auto or cpu")
-        return torch.device("cuda" if available and self.device != "cpu" else "cpu")
+        device = torch.device("cuda" if available and self.device != "cpu" else "cpu")
+        if device.type == "cuda" and self.devices > torch.cuda.device_count():
+            raise Refused(f"compute.devices is {self.devices}; this machine has {torch.cuda.device_count()}")
+        return device
+
+    def acceleration(self, device: torch.device) -> Acceleration:
+        """How pretraining iterates there: on one GPU as a CUDA graph."""
+        on_gpu = device.type == "cuda"
+        compiled = on_gpu if self.compiled == "auto" else self.compiled
+        return Acceleration(compiled=compiled, captured=on_gpu and self.devices == 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,49 +1,118 @@
-"""Pretrain one cell's backbone on unlabelled images: `python -m tasks.pretrain VARIANT SEED`."""
+"""Pretrain one cell's backbone on unlabelled images: `python -m tasks.pretrain VARIANT SEED`.
 
+With `compute.devices` above 1 the command starts a process for each, by torchrun.
+"""
+
+import hashlib
+import json
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from ssl_core import backbones, objectives
+from ssl_core import backbones, objectives, parallel
 from ssl_core.augmentation import Augment
 from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective, Supervised
-from ssl_core.training.pretraining import pretrain
-from tasks import cells, parameters, tracking, weights
+from ssl_core.training import batches
+from ssl_core.training.checkpoint import Checkpoints
+from ssl_core.training.pretraining import Outcome, pretrain
+from ssl_core.training.watch import Record
+from tasks import cells, parameters, torchrun, tracking, weights
+from tasks.cells import Cell
 from tasks.curves import Curves
-from tasks.observations import flops_per_image, observing
-from tasks.parameters import Variant
+from tasks.observations import Observation, flops_per_image, observing
+from tasks.parameters import Parameters, Variant
 from tasks.pictures import write_pictures
-from tasks.stage import atomic_folder, stage
+from tasks.stage import atomic_folder, root, stage
+
+CODE = Path(objectives.__file__).parent.parent
+CHECKPOINT_SECONDS = 60.0
 
 
-def main(variant_name: str, seed: str) -> None:
+class Pretrained(NamedTuple):
+    """What a pretraining leaves: the objective, how it ended, and what it was made from."""
+
+    objective: Objective
+    outcome: Outcome
+    data: Prepared
+    augment: Augment
+    checkpoints: Checkpoints
+
+
+def main(variant: str, seed: str) -> None:
     """Write `cells/<cell>/pretrain`: the backbone, the curves of its loss, and pictures of what it saw."""
     settings = parameters.load()
-    cell, variant = parameters.cell(settings, variant_name, seed), settings.variant(variant_name)
-    device = settings.compute.use()
-    with (
-        tracking.cell_run(settings, cell, "pretrain") as run,
-        observing(cells.identity(cells.read(), cell), "pretrain", device) as observed,
-        atomic_folder(cell.folder("pretrain")) as folder,
-    ):
-        data = prepared.load(cells.PREPARED)
-        objective = build(variant, data, cell.seed).to(device).to(memory_format=torch.channels_last)
-        augment = Augment(variant.augmentation, data.card.mean, data.card.std)
-        images, labels = training_images(data, device), None
-        if isinstance(objective, Supervised):
-            labels = torch.from_numpy(data.labels("train")).to(device)
-            images = images[: len(labels)]
-        curves = Curves(run.record)
-        observed.images = pretrain(objective, images, labels, augment, variant.pretraining, cell.seed, curves.record)
-        observed.parameters = sum(p.numel() for p in objective.encoder.parameters())
-        observed.flops_per_image = flops_per_image(objective.encoder, data.card.image_size)
-        weights.save(objective.encoder, variant.backbone, data.card.image_size, folder / "backbone.safetensors")
-        curves.write(folder / "curves.csv")
-        write_pictures(objective, images[:8], augment, folder / "pictures")
+    cell = parameters.cell(settings, variant, seed)
+    if settings.compute.devices > 1 and not parallel.launched():
+        torchrun.start(settings.compute.devices, "tasks.pretrain", variant, seed)
+        return
+    with parallel.joined(settings.compute.use()) as device:
+        if parallel.share()[0] > 0:  # the first process alone writes and records
+            pretrained(settings, cell, device, lambda *_: None)
+            return
+        with (
+            tracking.cell_run(settings, cell, "pretrain") as run,
+            observing(cells.identity(cells.read(), cell), "pretrain", device) as observed,
+            atomic_folder(cell.folder("pretrain")) as folder,
+        ):
+            curves = Curves(run.record)
+            done = pretrained(settings, cell, device, curves.record)
+            write(done, settings.variant(variant), curves, folder)
+            observe(done, settings.variant(variant), observed)
+    if done.outcome.stopped:
+        print(f"stopgrad: {cell.name} ended early: {done.outcome.stopped}", file=sys.stderr)
+    else:
+        done.checkpoints.clear()
+
+
+def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: Record) -> Pretrained:
+    """Pretrain the cell's objective, from its last checkpoint if there is one."""
+    data, variant = prepared.load(cells.PREPARED), settings.variant(cell.variant)
+    objective = build(variant, data, cell.seed).to(device).to(memory_format=torch.channels_last)
+    acceleration = settings.compute.acceleration(device)
+    augment = Augment(variant.augmentation, data.card.mean, data.card.std)
+    parts, labels = [data.images(split) for split in ("train", "unlabelled") if split in data.splits], None
+    if isinstance(objective, Supervised):
+        parts, labels = parts[:1], torch.from_numpy(data.labels("train")).to(device)
+    kept = checkpoints(cell)
+    images = batches.images(parts, device)
+    outcome = pretrain(objective, images, labels, augment, variant.pretraining, cell.seed, record, kept, acceleration)
+    return Pretrained(objective, outcome, data, augment, kept)
+
+
+def checkpoints(cell: Cell) -> Checkpoints:
+    """The cell's checkpoints, by its identity; those of other data or code are not gone on from."""
+    identity = cells.identity(cells.read(), cell)
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(CODE.rglob("*.py"))))
+    fingerprint = {
+        "configuration": identity,
+        "data": hashlib.sha256((cells.PREPARED / "card.json").read_bytes()).hexdigest(),
+        "code": f"{code.hexdigest()} torch {torch.__version__}",
+    }
+    return Checkpoints(root() / "checkpoints" / identity, fingerprint, CHECKPOINT_SECONDS)
+
+
+def write(done: Pretrained, variant: Variant, curves: Curves, folder: Path) -> None:
+    """Write what the data, the code and the parameters determine."""
+    weights.save(done.objective.encoder, variant.backbone, done.data.card.image_size, folder / "backbone.safetensors")
+    curves.write(folder / "curves.csv")
+    said = {"steps": done.outcome.steps, "stopped": done.outcome.stopped}
+    (folder / "outcome.json").write_text(json.dumps(said, indent=2) + "\n")
+    device = next(done.objective.parameters()).device
+    shown = torch.from_numpy(done.data.images("train")[:8]).to(device).permute(0, 3, 1, 2)
+    write_pictures(done.objective, shown, done.augment, folder / "pictures")
+
+
+def observe(done: Pretrained, variant: Variant, observed: Observation) -> None:
+    """Note what it cost."""
+    observed.images = done.outcome.steps * variant.pretraining.batch_size
+    observed.seconds_before = done.outcome.seconds_before
+    observed.parameters = sum(p.numel() for p in done.objective.encoder.parameters())
+    observed.flops_per_image = flops_per_image(done.objective.encoder, done.data.card.image_size)
 
 
 def build(variant: Variant, data: Prepared, seed: int) -> Objective:
@@ -54,17 +123,6 @@ def build(variant: Variant, data: Prepared, seed: int) -> Objective:
     if variant.objective.name == "supervised" and not classes:
         raise Refused("the objective supervised needs labels, and these images have none: take it out of the suite")
     return objectives.build(variant.objective, backbone, data.card.image_size, len(classes))
-
-
-def training_images(data: Prepared, device: torch.device) -> Tensor:
-    """The images to pretrain on, uint8 [N, 3, H, W] channels-last: train, then those that came without labels."""
-    parts = [data.images(split) for split in ("train", "unlabelled") if split in data.splits]
-    images = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=torch.uint8, device=device)
-    start = 0
-    for part in parts:
-        images[start : start + len(part)] = torch.from_numpy(part)
-        start += len(part)
-    return images.permute(0, 3, 1, 2)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import os
 import shutil
 import signal
 import sys
@@ -41,6 +42,11 @@ def sentence(error: Refused | OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"no permission to write or read{where}: give this user access, or work in another folder"
     return f"{error.strerror or error}{where}"
+
+
+def root() -> Path:
+    """The project's folder, also for a stage that DVC runs in a temporary copy of it (`dvc exp run --temp`)."""
+    return Path(os.environ.get("DVC_ROOT", "")).resolve()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import torch
 from tasks import cells, record, weights
 from tasks.cells import PREPARED, Cell
 from tasks.parameters import Parameters
+from tasks.stage import root
 
 T = TypeVar("T")
 STAGES = ("pretrain", "embed", "evaluate")
@@ -97,8 +98,7 @@ class Store:
     """An MLflow store, opened, with the experiment of the prepared data set."""
 
     def __init__(self, settings: Parameters) -> None:
-        root = Path(os.environ.get("DVC_ROOT", "")).resolve()
-        local = f"sqlite:///{root / 'mlflow.db'}"
+        local = f"sqlite:///{root() / 'mlflow.db'}"
         self.uri = settings.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
         os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
         os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}
@@ -110,7 +110,7 @@ class Store:
         self.client = MlflowClient(self.uri)
         self.dataset = record.dataset()
         known = self.client.get_experiment_by_name(self.dataset)
-        artifacts = (root / "mlartifacts").as_uri() if self.uri == local else None
+        artifacts = (root() / "mlartifacts").as_uri() if self.uri == local else None
         self.experiment: str = (
             known.experiment_id if known else self.client.create_experiment(self.dataset, artifact_location=artifacts)
         )

@@ -1,40 +1,52 @@
-"""The pretraining loop and its schedule."""
+"""The pretraining loop."""
 
 import math
-from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ssl_core import backbones, objectives
 from ssl_core.augmentation import Augment, Recipe
-from ssl_core.backbones import ResNetConfig
+from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
-from ssl_core.objectives import Objective
-from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.objectives import Objective, Supervised
+from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
+from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.training import optimiser as optimisation
-from ssl_core.training.optimiser import OptimiserConfig, schedule
-from ssl_core.training.pretraining import PretrainingConfig, batches, pretrain
+from ssl_core.training.batches import Resident
+from ssl_core.training.checkpoint import Checkpoints
+from ssl_core.training.iteration import Acceleration, Iteration
+from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.pretraining import Outcome, PretrainingConfig, pretrain
 
+CPU = torch.device("cpu")
 Values = list[tuple[int, float, dict[str, float]]]
 
 
-def run(seed: int = 0, **settings: Any) -> tuple[Objective, Values, int]:
-    torch.manual_seed(0)
+def run(
+    seed: int = 0,
+    config: Any = SimCLRConfig(name="simclr"),  # noqa: B008 (frozen)
+    checkpoints: Checkpoints | None = None,
+    acceleration: Acceleration | None = None,
+    **settings: Any,
+) -> tuple[Objective, Values, Outcome]:
     torch.set_num_threads(1)
-    backbone = backbones.build(ResNetConfig(name="resnet10", width=8), 16)
-    objective = objectives.build(SimCLRConfig(name="simclr"), backbone, 16, 0)
-    pixels = torch.randint(256, (64, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    objective = objectives.build(config, backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 2)
+    pixels = np.random.default_rng(1).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
+    labels = torch.arange(64) % 2 if isinstance(objective, Supervised) else None
     chosen: dict[str, Any] = {"epochs": 2, "batch_size": 16, "record_every": 3} | settings
-    config = PretrainingConfig(**chosen)
-    augment = Augment(Recipe(blur=None), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    augment = Augment(Recipe(views=objective.views, blur=None), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     values: Values = []
-    seen = pretrain(
-        objective, pixels.permute(0, 3, 1, 2), None, augment, config, seed, lambda *record: values.append(record)
-    )
-    return objective, values, seen
+    outcome = pretrain(
+        objective, Resident([pixels], CPU), labels, augment, PretrainingConfig(**chosen), seed,
+        lambda *row: values.append(row), checkpoints, acceleration,
+    )  # fmt: skip
+    return objective, values, outcome
 
 
 def weights(objective: Objective) -> Tensor:
@@ -48,14 +60,14 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
     assert torch.equal(weights(first), weights(second))
     assert values == again
     assert not torch.equal(weights(first), weights(other))
-    assert seen == 2 * 64
+    assert seen.steps == 8
 
 
 def test_records_terms_and_diagnostics_at_the_steps_asked_for_and_the_last() -> None:
     _, values, _ = run()
     assert [step for step, *_ in values] == [0, 3, 6, 7]
     assert values[-1][1] == pytest.approx(2.0)
-    assert set(values[0][2]) == {"nt_xent", "loss", "learning_rate", "embedding_std"}
+    assert set(values[0][2]) == {"nt_xent", "loss", "learning_rate", "embedding_std", "rankme"}
 
 
 def test_no_epochs_leave_the_weights_alone() -> None:
@@ -64,35 +76,11 @@ def test_no_epochs_leave_the_weights_alone() -> None:
     backbone = backbones.build(ResNetConfig(name="resnet10", width=8), 16)
     assert torch.equal(torch.cat([p.flatten() for p in untouched.encoder.parameters()]), weights_of(backbone))
     assert values == []
-    assert seen == 0
+    assert seen.steps == 0
 
 
 def weights_of(module: torch.nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in module.parameters()])
-
-
-def test_every_image_comes_once_an_epoch_in_a_new_order() -> None:
-    drawn = list(batches(count=10, batch_size=5, steps=4, seed=0))
-    assert [len(index) for index in drawn] == [5, 5, 5, 5]
-    assert Counter(torch.cat(drawn).tolist()) == dict.fromkeys(range(10), 2)
-    assert not torch.equal(torch.cat(drawn[:2]), torch.cat(drawn[2:]))
-
-
-def test_the_schedule_rises_then_falls_as_half_a_cosine() -> None:
-    factors = [schedule(step, 100, 0.1) for step in range(100)]
-    assert factors[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert factors[55] == pytest.approx(0.5 * (1 + math.cos(math.pi * 45 / 90)))
-    assert factors[10:] == sorted(factors[10:], reverse=True)
-    assert factors[-1] < 0.001
-
-
-def test_vectors_are_not_decayed_and_the_rate_scales_with_the_batch() -> None:
-    module = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4))
-    decayed, spared = optimisation.build(OptimiserConfig(learning_rate=0.1, weight_decay=0.5), module, 64).param_groups
-    assert [p.ndim for p in decayed["params"]] == [2]
-    assert [p.ndim for p in spared["params"]] == [1, 1, 1]
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.5, 0.0)
-    assert decayed["lr"] == pytest.approx(0.1 / 4)
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
@@ -107,16 +95,68 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step() -> None:
         def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
             return {"term": self.encoder(views[0]).sum() * math.inf}
 
-    pixels = torch.zeros(8, 3, 16, 16, dtype=torch.uint8)
+    images = Resident([np.zeros((8, 16, 16, 3), dtype=np.uint8)], CPU)
     broken = Broken(backbones.build(ResNetConfig(name="resnet10", width=8), 16))
     augment = Augment(Recipe(blur=None), (0.5,) * 3, (0.25,) * 3)
+    config = PretrainingConfig(epochs=1, batch_size=4)
     with pytest.raises(Refused, match=r"'term' is -?(inf|nan) at step 0"):
-        pretrain(broken, pixels, None, augment, PretrainingConfig(epochs=1, batch_size=4), 0, lambda *_: None)
+        pretrain(broken, images, None, augment, config, 0, lambda *_: None)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": -1}, {"epochs": 1, "batch_size": 1}])
+@pytest.mark.parametrize("wrong", [{"epochs": -1}, {"epochs": 1, "batch_size": 1}, {"epochs": 1, "accumulate": 3}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=list(wrong)[-1]):
         PretrainingConfig(**wrong)
-    with pytest.raises(ValueError, match="warmup"):
-        OptimiserConfig(warmup=1.0)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_parts_of_a_batch_give_the_step_of_the_whole(accumulate: int) -> None:
+    """With no batch norm, no images compared and nothing drawn, a batch's gradient is the mean of its parts'."""
+
+    def stepped(parts: int) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(0)
+        backbone = backbones.build(ViTConfig(name="vit", width=24, depth=2), 16)
+        objective = objectives.build(SupervisedConfig(name="supervised"), backbone, 16, 2)
+        optimiser = optimisation.build(OptimiserConfig(name="sgd"), objective)
+        optimisation.set_rate(optimiser, 0.1)
+        nothing = Recipe(views=1, crop=None, flip=0, jitter=None, greyscale=0, blur=None)
+        augment = Augment(nothing, (0.5,) * 3, (0.25,) * 3)
+        exact = Acceleration(precision=torch.float32)
+        iteration = Iteration(objective, augment, optimiser, torch.Generator(), parts, exact)
+        images = torch.randint(256, (16, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return iteration(images, torch.arange(16) % 2)["cross_entropy"], weights(objective)
+
+    for whole, in_parts in zip(stepped(1), stepped(accumulate), strict=True):
+        torch.testing.assert_close(whole, in_parts)
+
+
+def test_a_collapse_ends_the_run_and_says_why() -> None:
+    thresholds = CollapseThresholds(embedding_std=10.0, rankme=500.0)  # which every representation is below
+    _, values, outcome = run(collapse=thresholds, epochs=4, record_every=1)
+    assert outcome.steps == len(values) == 2 + 5  # after the warm-up of 1.6 steps, the fifth record in a row
+    assert outcome.stopped
+    assert "collapsed at step 2: the embedding standard deviation is" in outcome.stopped
+    assert "below 10 and the effective rank (RankMe) is" in outcome.stopped
+
+
+def test_a_healthy_run_goes_on_to_its_end() -> None:
+    _, _, outcome = run(epochs=4, record_every=1)
+    assert outcome == Outcome(steps=16)
+
+
+def test_a_loss_that_was_not_finite_between_two_records_is_noticed() -> None:
+    class Once(SimCLR):
+        calls = 0
+
+        def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+            self.calls += 1
+            terms = super().forward(views)
+            return {"nt_xent": terms["nt_xent"] * (math.inf if self.calls == 2 else 1.0)}
+
+    torch.manual_seed(0)
+    objective = Once(SimCLRConfig(name="simclr"), backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 0)
+    images = Resident([np.random.default_rng(0).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)], CPU)
+    augment = Augment(Recipe(blur=None), (0.5,) * 3, (0.25,) * 3)
+    config = PretrainingConfig(epochs=1, batch_size=16, record_every=100)
+    with pytest.raises(Refused, match=r"a loss was not finite before step 4|nt_xent"):
+        pretrain(objective, images, None, augment, config, 0, lambda *_: None)

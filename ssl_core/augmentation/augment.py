@@ -22,7 +22,7 @@ class Augment:
         self.std = tuple(std)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, generator: Generator) -> list[Tensor]:
+    def __call__(self, images: Tensor, generator: Generator, share: tuple[int, int] = (0, 1)) -> list[Tensor]:
         """Make the views; the same generator state gives the same views.
 
         Args:
@@ -38,7 +38,9 @@ class Augment:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"views are made of uint8 images [B, 3, H, W], not {images.dtype} {list(images.shape)}.")
         count, _, height, width = images.shape
-        draws = [self.recipe.draw(count, height, width, generator) for _ in range(self.recipe.views)]
+        rank, ranks = share
+        drawn = [self.recipe.draw(ranks * count, height, width, generator) for _ in range(self.recipe.views)]
+        draws = [d.rows(rank * count, (rank + 1) * count) for d in drawn]
         views = [torch.empty(images.shape, device=images.device, memory_format=torch.channels_last) for _ in draws]
         # Half-precision matrix products would lose a grey level.
         with torch.autocast(images.device.type, enabled=False):

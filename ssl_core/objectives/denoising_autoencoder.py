@@ -19,6 +19,7 @@ from torch import Tensor
 from ssl_core.backbones import Backbone
 from ssl_core.heads import Decoder
 from ssl_core.objectives.objective import Objective
+from ssl_core.parallel import drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +57,10 @@ class DenoisingAutoencoder(Objective):
         """Images [B, 3, H, W] with noise added and patches hidden, drawn from torch's default generator."""
         b, _, height, width = images.shape
         side = self.config.patch
-        kept = torch.rand(b, 1, -(-height // side), -(-width // side), device=images.device) >= self.config.masked_share
+        hidden = drawn(torch.rand, (b, 1, -(-height // side), -(-width // side)), images.device)
+        kept = hidden >= self.config.masked_share
         kept = kept.repeat_interleave(side, 2).repeat_interleave(side, 3)[..., :height, :width]
-        return (images + self.config.noise * torch.randn_like(images)) * kept
+        return (images + self.config.noise * drawn(torch.randn, images.shape, images.device)) * kept
 
     def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
         """Clean, corrupted and restored, a row each."""

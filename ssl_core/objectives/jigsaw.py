@@ -11,6 +11,7 @@ Deviation: for a 2 x 2 grid the set is all 24 permutations; above, permutations 
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from ssl_core.backbones import Backbone
 from ssl_core.errors import Refused
 from ssl_core.objectives.objective import Objective
+from ssl_core.parallel import drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +68,15 @@ class Jigsaw(Objective):
 
     def shuffle(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Shuffled tiles [B, T, 3, t, t] of images [B, 3, H, W], and the permutations' indices [B]."""
-        grid, cell = self.config.grid, images.shape[-1] // self.config.grid
-        offsets = torch.randint(self.config.gap + 1, (grid**2, 2)).tolist()
-        corners = [(cell * i, cell * j) for i in range(grid) for j in range(grid)]
-        tiles = torch.stack(
-            [
-                images[..., top + y : top + y + self.tile, left + x : left + x + self.tile]
-                for (top, left), (y, x) in zip(corners, offsets, strict=True)
-            ],
-            dim=1,
-        )
+        grid, cell, device = self.config.grid, images.shape[-1] // self.config.grid, images.device
+        gaps = torch.randint(self.config.gap + 1, (2, grid**2, 1), device=device)
+        tile, pixel = torch.arange(grid**2, device=device)[:, None], torch.arange(self.tile, device=device)
+        rows = cell * (tile // grid) + gaps[0] + pixel
+        columns = cell * (tile % grid) + gaps[1] + pixel
+        tiles = images[:, :, rows[:, :, None], columns[:, None, :]].transpose(1, 2)
         deviation, mean = torch.std_mean(tiles, dim=(-3, -2, -1), keepdim=True)
-        order = torch.randint(self.config.permutations, (len(images),), device=images.device)
-        index = torch.arange(len(images), device=images.device)[:, None]
+        order = drawn(partial(torch.randint, self.config.permutations), (len(images),), device)
+        index = torch.arange(len(images), device=device)[:, None]
         return ((tiles - mean) / (deviation + 1e-2))[index, self.orders[order]], order
 
     def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:

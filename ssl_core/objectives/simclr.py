@@ -19,6 +19,7 @@ from torch import Tensor
 from ssl_core.backbones import Backbone
 from ssl_core.heads import ProjectorConfig, projector
 from ssl_core.objectives.objective import Objective, in_float32
+from ssl_core.parallel import gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,8 @@ class SimCLR(Objective):
 
     def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The NT-Xent loss of two views."""
-        z = self.projector(self.backbone(torch.cat(views)))
-        return {"nt_xent": nt_xent(*z.chunk(2), temperature=self.temperature)}
+        z1, z2 = self.projector(self.backbone(torch.cat(views))).chunk(2)
+        return {"nt_xent": nt_xent(gather(z1), gather(z2), temperature=self.temperature)}
 
 
 @in_float32

@@ -21,6 +21,7 @@ from torch import Tensor
 from ssl_core.backbones import Backbone
 from ssl_core.heads import ProjectorConfig, projector
 from ssl_core.objectives.objective import Objective, in_float32
+from ssl_core.parallel import gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class VICReg(Objective):
 
     def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The three weighted terms of two views."""
-        z1, z2 = self.expander(self.backbone(torch.cat(views))).float().chunk(2)
+        z1, z2 = (gather(z) for z in self.expander(self.backbone(torch.cat(views))).float().chunk(2))
         return {
             "invariance": self.config.invariance * F.mse_loss(z1, z2),
             "variance": self.config.variance * (variance(z1) + variance(z2)) / 2,

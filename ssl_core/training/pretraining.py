@@ -1,110 +1,134 @@
-"""The pretraining loop: batches of images, their views, an objective's loss, a step."""
+"""The pretraining loop: batches of images, an iteration on each, and what is watched, kept and taken up again."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ssl_core import parallel
 from ssl_core.augmentation import Augment
-from ssl_core.collapse import embedding_std
+from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
+from ssl_core.training import batches, memory, watch
 from ssl_core.training import optimiser as optimisation
-from ssl_core.training.optimiser import OptimiserConfig, schedule
-
-Record = Callable[[int, float, dict[str, float]], None]
+from ssl_core.training.batches import TrainingImages
+from ssl_core.training.checkpoint import Checkpoints
+from ssl_core.training.iteration import Acceleration, Iteration
+from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.run import Run
+from ssl_core.training.watch import Record
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingConfig:
-    """Passes over the unlabelled images (a part of one is allowed), images a batch, the optimiser."""
+    """Passes over the unlabelled images (a part of one is allowed), images a step, the optimiser.
+
+    A step's batch can be worked through in `accumulate` equal parts, which takes less memory; batch norms and
+    objectives that compare images then see a part at a time. From the end of the warm-up on, a collapse (both figures
+    below their thresholds, five times in a row) ends the pretraining.
+    """
 
     epochs: float
     batch_size: int = 256
+    accumulate: int = 1
     record_every: int = 10
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    collapse: CollapseThresholds = field(default_factory=CollapseThresholds)
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise ValueError(f"epochs is {self.epochs}; it must be 0 or more")
         if self.batch_size < 2 or self.record_every < 1:
             raise ValueError(f"batch_size is {self.batch_size}, record_every {self.record_every}; at least 2 and 1")
+        if self.accumulate < 1 or self.batch_size % self.accumulate or self.batch_size < 2 * self.accumulate:
+            raise ValueError(
+                f"accumulate is {self.accumulate}; it must divide batch_size ({self.batch_size}) into parts of at "
+                "least 2 images"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Steps done; seconds of killed processes before, if it was resumed; why it ended before its time, if it did."""
+
+    steps: int = 0
+    seconds_before: float = 0.0
+    stopped: str | None = None
 
 
 def pretrain(
     objective: Objective,
-    images: Tensor,
+    images: TrainingImages,
     labels: Tensor | None,
     augment: Augment,
     config: PretrainingConfig,
     seed: int,
     record: Record,
-) -> int:
-    """Minimise the sum of an objective's terms over views of `images`, in place.
+    checkpoints: Checkpoints | None = None,
+    acceleration: Acceleration | None = None,
+) -> Outcome:
+    """Minimise the sum of an objective's terms over views of `images`, in place; goes on from the last checkpoint.
 
-    `images`: uint8 [N, 3, H, W], channels-last, on the device that trains. `labels`: int64 [N] for the supervised
-    baseline, else None. `record(step, epoch, values)` is given loss terms and diagnostics every `record_every` steps.
-    Returns how many images were seen, repeats counted.
-    Raises `Refused` where a batch is larger than the data, or the loss is no longer finite.
+    `labels`: int64 [N] on the images' device for the supervised baseline, else None. `record(step, epoch, values)` is
+    given loss terms and diagnostics every `record_every` steps; on a resume, first all that were recorded before.
+    Raises `Refused` where a batch cannot be made or does not fit into memory, or a loss is not finite.
     """
-    if config.batch_size > len(images):
-        raise Refused(
-            f"pretraining.batch_size is {config.batch_size}; there are only {len(images)} images to pretrain on"
-        )
+    _refuse_impossible_batch(config, len(images))
     steps = round(config.epochs * (len(images) // config.batch_size))
     if steps == 0:
-        return 0
-    optimiser = optimisation.build(config.optimiser, objective, config.batch_size)
-    rates = [group["lr"] for group in optimiser.param_groups]
-    generator = torch.Generator(images.device).manual_seed(seed)
+        return Outcome()
+    parallel.synchronise_batch_norm(objective)
+    optimiser = optimisation.build(config.optimiser, objective)
+    run = Run(objective, optimiser, torch.Generator(images.device).manual_seed(seed))
+    if checkpoints and (state := checkpoints.load()):
+        run.restore(state)
+    for row in run.history:
+        record(*row)
+    iteration = Iteration(objective, augment, optimiser, run.generator, config.accumulate, acceleration)
     objective.train()
-    progress = tqdm(batches(len(images), config.batch_size, steps, seed), total=steps, unit="step", mininterval=1)
-    for step, index in enumerate(progress):
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * schedule(step, steps, config.optimiser.warmup)
-        index = index.to(images.device)
-        views = augment(images[index], generator)
-        with torch.autocast(images.device.type, torch.bfloat16):
-            terms = objective(views, None if labels is None else labels[index])
-        loss = torch.stack(list(terms.values())).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        objective.after_step((step + 1) / steps)
-        if step % config.record_every == 0 or step == steps - 1:
-            values = {name: term.item() for name, term in terms.items()} | {"loss": loss.item()}
-            _refuse_non_finite(values, step)
-            values["learning_rate"] = optimiser.param_groups[0]["lr"]
-            values["embedding_std"] = embedding_std(representations(objective, views[0]))
-            record(step, (step + 1) * config.batch_size / len(images), values)
-            progress.set_postfix(loss=f"{values['loss']:.3f}")
-    return steps * config.batch_size
+    indices = batches.order(len(images), config.batch_size, run.step, steps, seed)
+    own_batches = images.batches(_own_rows(index, config.accumulate) for index in indices)
+    bar = tqdm(
+        own_batches, initial=run.step, total=steps, unit="step", mininterval=1, disable=parallel.share()[0] > 0
+    )  # fmt: skip
+    for index, batch in bar:
+        rate = optimisation.rate(config.optimiser, run.step, steps, config.batch_size)
+        optimisation.set_rate(optimiser, rate)
+        with memory.refusing_what_does_not_fit(objective, batch, augment, config.batch_size):
+            terms = iteration(batch, None if labels is None else labels[torch.from_numpy(index).to(images.device)])
+        objective.after_step((run.step + 1) / steps)
+        if run.step % config.record_every == 0 or run.step == steps - 1:
+            values = watch.losses(terms, run.step) | watch.diagnostics(objective, batch, augment)
+            run.history.append(
+                (run.step, (run.step + 1) * config.batch_size / len(images), values | {"learning_rate": rate})
+            )
+            record(*run.history[-1])
+            bar.set_postfix(loss=f"{values['loss']:.3f}")
+        run.step += 1
+        if stopped := watch.collapsed(run.history, config.optimiser.warmup * steps, config.collapse):
+            return Outcome(steps=run.step, seconds_before=run.seconds_before, stopped=stopped)
+        if checkpoints and checkpoints.due() and parallel.share()[0] == 0:
+            watch.refuse_non_finite(iteration.finite, run.step)
+            checkpoints.save(run.step, run.state())
+    watch.refuse_non_finite(iteration.finite, run.step)
+    return Outcome(steps=run.step, seconds_before=run.seconds_before)
 
 
-def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
-    """Indices [batch_size] of `steps` batches: a new order every epoch, the rest that fills no batch dropped."""
-    generator = torch.Generator().manual_seed(seed)
-    left = steps
-    while left > 0:
-        order = torch.randperm(count, generator=generator)
-        epoch = order[: count // batch_size * batch_size].view(-1, batch_size)[:left]
-        left -= len(epoch)
-        yield from epoch
+def _own_rows(index: np.ndarray, accumulate: int) -> np.ndarray:
+    """This process's rows of each part of a batch."""
+    rank, ranks = parallel.share()
+    return index.reshape(accumulate, ranks, -1)[:, rank].ravel()
 
 
-@torch.no_grad()
-def representations(objective: Objective, view: Tensor) -> Tensor:
-    """The encoder's representations of up to 128 images of a view, as an evaluation would see them."""
-    objective.eval()
-    with torch.autocast(view.device.type, torch.bfloat16):
-        h = objective.encoder(view[:128])
-    objective.train()
-    return h
-
-
-def _refuse_non_finite(values: dict[str, float], step: int) -> None:
-    broken = [name for name, value in values.items() if value - value != 0]
-    if broken:
-        raise Refused(f"the loss term '{broken[0]}' is {values[broken[0]]} at step {step}; lower the learning rate")
+def _refuse_impossible_batch(config: PretrainingConfig, count: int) -> None:
+    ranks = parallel.share()[1]
+    if config.batch_size > count:
+        raise Refused(f"pretraining.batch_size is {config.batch_size}; there are only {count} images to pretrain on")
+    if config.batch_size % (config.accumulate * ranks):
+        raise Refused(
+            f"pretraining.batch_size is {config.batch_size}; it must be a multiple of pretraining.accumulate x "
+            f"compute.devices ({config.accumulate} x {ranks})"
+        )

@@ -1,0 +1,110 @@
+"""One iteration of pretraining: views, forward, backward, update. Nothing is read back to the host."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from ssl_core import parallel
+from ssl_core.augmentation import Augment
+from ssl_core.objectives import Objective
+
+WARM_UP = 3
+"""Iterations that run eagerly before one is captured: libraries choose their algorithms in them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceleration:
+    """How an iteration is run; the losses are the same to rounding, whatever is chosen.
+
+    `precision`: autocast's type; float32 switches autocast off. `compiled`: `torch.compile` of the objective and the
+    views. `captured`: the whole iteration replayed as one CUDA graph, which takes the host out of it.
+    """
+
+    precision: torch.dtype = torch.bfloat16
+    compiled: bool = False
+    captured: bool = False
+
+
+class Iteration:
+    """Callable with images uint8 [B, 3, H, W] on the device, B this process's rows; gives the loss terms, detached.
+
+    `finite` is a bool scalar on the device: whether all losses were, until now.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        augment: Augment,
+        optimiser: torch.optim.Optimizer,
+        generator: Generator,
+        accumulate: int = 1,
+        acceleration: Acceleration | None = None,
+    ) -> None:
+        self.augment, self.optimiser, self.generator, self.accumulate = augment, optimiser, generator, accumulate
+        self.acceleration = acceleration or Acceleration()
+        self.share = parallel.share()
+        self.network: torch.nn.Module = objective
+        if self.share[1] > 1:
+            self.network = DistributedDataParallel(objective, broadcast_buffers=False)
+        if self.acceleration.compiled:
+            self.network = torch.compile(self.network)  # pyright: ignore[reportAttributeAccessIssue] (torch's stub)
+        self.finite = torch.ones((), dtype=torch.bool, device=generator.device)
+        self.warm_up = WARM_UP if self.acceleration.captured else -1
+        self.graph: _Graph | None = None
+
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Make one step on these images."""
+        if self.graph is None and self.warm_up == 0:
+            self.graph = _Graph(self, images, labels)
+        self.warm_up -= 1
+        return self.run(images, labels) if self.graph is None else self.graph.replay(images, labels)
+
+    def run(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The iteration itself."""
+        self.optimiser.zero_grad()
+        parts = []
+        for part in range(self.accumulate):
+            rows = slice(part * len(images) // self.accumulate, (part + 1) * len(images) // self.accumulate)
+            with self._gradients_wait(part):
+                parts.append(self._accumulate(images[rows], None if labels is None else labels[rows]))
+        self.optimiser.step()
+        return {name: torch.stack([terms[name] for terms in parts]).mean(0) for name in parts[0]}
+
+    def _accumulate(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        views = self.augment(images, self.generator, self.share)
+        precision = self.acceleration.precision
+        with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
+            terms = self.network([view.to(precision) for view in views], labels)
+        loss = torch.stack(list(terms.values())).sum()
+        self.finite.logical_and_(loss.detach().isfinite())
+        (loss / self.accumulate).backward()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _gradients_wait(self, part: int):
+        """All parts but the last keep their gradients to this process; the last sends the sum."""
+        if isinstance(self.network, DistributedDataParallel) and part < self.accumulate - 1:
+            return self.network.no_sync()
+        return nullcontext()
+
+
+class _Graph:
+    """An iteration as a CUDA graph: its inputs and results are the same tensors at every replay."""
+
+    def __init__(self, iteration: Iteration, images: Tensor, labels: Tensor | None) -> None:
+        self.images, self.labels = images.clone(), None if labels is None else labels.clone()
+        self.graph = torch.cuda.CUDAGraph()
+        self.graph.register_generator_state(iteration.generator)
+        # Gradients made inside the capture live in the graph's memory, and are made anew by every replay.
+        iteration.optimiser.zero_grad(set_to_none=True)
+        with torch.cuda.graph(self.graph):
+            self.terms = iteration.run(self.images, self.labels)
+
+    def replay(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        self.images.copy_(images)
+        if self.labels is not None and labels is not None:
+            self.labels.copy_(labels)
+        self.graph.replay()
+        return self.terms

@@ -1,0 +1,65 @@
+"""What a batch needs of the device's memory, and what to say when it has not enough."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from ssl_core.augmentation import Augment
+from ssl_core.errors import Refused
+from ssl_core.training.batches import free_memory
+
+if TYPE_CHECKING:
+    from ssl_core.objectives import Objective
+
+MEASURED = 8
+"""Images whose memory is measured."""
+USABLE = 0.7
+"""The share of the free memory that saved activations may take; gradients and workspaces take the rest."""
+
+
+@contextmanager
+def refusing_what_does_not_fit(
+    objective: "Objective", images: Tensor, augment: Augment, batch_size: int
+) -> Iterator[None]:
+    """Turn running out of memory into `Refused`, with the batch that fits by estimate."""
+    try:
+        yield
+        return
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+    # Here, not in the handler: the exception holds the failed step's tensors.
+    for parameter in objective.parameters():
+        parameter.grad = None
+    if images.is_cuda:
+        torch.cuda.empty_cache()
+    each = bytes_per_image(objective, images[:MEASURED], augment)
+    fits = min(int(USABLE * free_memory(images.device) / each), batch_size // 2)
+    raise Refused(
+        f"a batch of {batch_size} images does not fit into the memory of {images.device}: an image takes about "
+        f"{each / 2**20:.1f} MiB, so lower pretraining.batch_size to about {max(2, fits)}, or raise "
+        f"pretraining.accumulate to {-(-batch_size // max(2, fits))} or more"
+    )
+
+
+def bytes_per_image(objective: "Objective", images: Tensor, augment: Augment) -> float:
+    """What a training step keeps for its backward pass, by the image; measured on a few (uint8 [B, 3, H, W])."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    parameters = {p.untyped_storage().data_ptr() for p in objective.parameters()}
+    views = augment(images, torch.Generator(images.device))
+    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    with saved_tensors_hooks(note, lambda t: t), torch.autocast(images.device.type, torch.bfloat16):
+        terms = objective(views, labels)
+    del terms
+    total = sum(size for pointer, size in kept.items() if pointer not in parameters)
+    return (total + sum(view.nbytes for view in views)) / len(images)

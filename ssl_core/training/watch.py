@@ -1,0 +1,56 @@
+"""What is watched while a pretraining runs, and ends it: losses that are not finite, representations that collapse."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ssl_core import collapse, parallel
+from ssl_core.augmentation import Augment, normalise
+from ssl_core.collapse import CollapseThresholds, embedding_std, rankme
+from ssl_core.errors import Refused
+from ssl_core.objectives import Objective
+
+Row = tuple[int, float, dict[str, float]]
+"""Step, epoch, and loss terms and diagnostics by name."""
+Record = Callable[[int, float, dict[str, float]], None]
+"""Is given a row."""
+WATCHED = 256
+"""Images whose representations tell whether they collapse."""
+PATIENCE = 5
+"""Rows of the history in a row that must find a collapse before it ends a pretraining."""
+
+
+def losses(terms: dict[str, Tensor], step: int) -> dict[str, float]:
+    """Loss terms over all processes, and their sum, `loss`. Raises `Refused` where one is not finite."""
+    values = dict(zip(terms, parallel.mean(torch.stack(list(terms.values()))).tolist(), strict=True))
+    for name, value in values.items():
+        if value - value != 0:
+            raise Refused(f"the loss term '{name}' is {value} at step {step}; lower the learning rate")
+    return values | {"loss": float(sum(values.values()))}
+
+
+@torch.no_grad()
+def diagnostics(objective: Objective, images: Tensor, augment: Augment) -> dict[str, float]:
+    """How far the representations of a batch's first images have spread, as an evaluation would see them."""
+    images = images[: WATCHED // parallel.share()[1]]
+    objective.eval()
+    with torch.autocast(images.device.type, torch.bfloat16):
+        h = parallel.gather(objective.encoder(normalise(images, augment.mean, augment.std)).float())
+    objective.train()
+    return {"embedding_std": embedding_std(h), "rankme": rankme(h)}
+
+
+def collapsed(history: list[Row], warmed_up: float, thresholds: CollapseThresholds) -> str | None:
+    """Why a pretraining ends now; None where it goes on. Rows before step `warmed_up` do not count."""
+    last = [row for row in history[-PATIENCE:] if row[0] >= warmed_up]
+    verdicts = [collapse.verdict(values["embedding_std"], values["rankme"], thresholds) for *_, values in last]
+    if len(verdicts) < PATIENCE or not all(verdict.collapsed for verdict in verdicts):
+        return None
+    return f"the representations collapsed at step {last[0][0]}: {verdicts[0].why}"
+
+
+def refuse_non_finite(finite: Tensor, step: int) -> None:
+    """Raise `Refused` unless all losses until now were finite (a bool scalar, as `Iteration.finite`)."""
+    if not finite:
+        raise Refused(f"a loss was not finite before step {step}; lower the learning rate")

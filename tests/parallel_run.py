@@ -1,0 +1,62 @@
+"""What tests/test_parallel.py has torchrun start: every objective in two processes, and the pieces by themselves."""
+
+import sys
+from typing import Any
+
+import torch
+from test_parallel import SETTINGS
+from test_pretraining import run, weights
+from test_resume import EVERY
+from torch import Tensor, distributed, nn
+
+from ssl_core import parallel
+
+
+def everyones(tensor: Tensor) -> Tensor:
+    """The rows of both processes."""
+    return parallel.gather(tensor.detach())
+
+
+def pieces() -> dict[str, Any]:
+    rank, _ = parallel.share()
+    torch.manual_seed(5)
+    drawn = parallel.drawn(torch.randn, (3, 3), torch.device("cpu"))
+    rows = (torch.arange(3.0) + 3 * rank).reshape(3, 1).requires_grad_()
+    gathered = parallel.gather(rows)
+    (gathered.T @ gathered).square().sum().backward()
+    torch.manual_seed(7)
+    half = torch.randn(8, 3, 4, 4)[4 * rank : 4 * rank + 4].requires_grad_()
+    norm = nn.Sequential(nn.BatchNorm2d(3))
+    parallel.synchronise_batch_norm(norm)
+    made = norm(half)
+    (made.cos() * half.detach()).mean().backward()
+    assert rows.grad is not None
+    assert half.grad is not None
+    return {
+        "drawn": everyones(drawn),
+        "gathered": gathered.detach(),
+        "gradient": everyones(rows.grad),
+        "normalised": everyones(made),
+        "input gradient": everyones(half.grad),
+        "norm": norm.state_dict(),
+    }
+
+
+def main(file: str) -> None:
+    results: dict[str, dict[str, Any]] = {}
+    with parallel.joined(torch.device("cpu")):
+        results["pieces"] = pieces()
+        for config in EVERY:
+            objective, values, _ = run(config=config, **SETTINGS)
+            both = everyones(weights(objective)[None])
+            results[type(config).__name__] = {
+                "losses": torch.tensor([row[2]["loss"] for row in values]),
+                "weights": both[0],
+                "weights of the other": both[1],
+            }
+        if distributed.get_rank() == 0:
+            torch.save(results, file)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

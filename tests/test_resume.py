@@ -1,0 +1,153 @@
+"""A pretraining that is killed goes on from its last checkpoint, and ends with the same weights bit for bit."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ENVIRONMENT, PROJECT
+from test_pretraining import run, weights
+
+from ssl_core.errors import Refused
+from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
+from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.objectives.supervised import SupervisedConfig
+from ssl_core.objectives.vicreg import VICRegConfig
+from ssl_core.training.checkpoint import Checkpoints
+
+EVERY = [
+    SimCLRConfig(name="simclr"),
+    VICRegConfig(name="vicreg"),
+    DenoisingAutoencoderConfig(name="denoising_autoencoder"),
+    JigsawConfig(name="jigsaw", gap=0),
+    SupervisedConfig(name="supervised"),
+]
+FINGERPRINT = {"configuration": "a", "data": "b"}
+
+
+class KilledError(Exception):
+    """Ends a run between two steps."""
+
+
+class Killing(Checkpoints):
+    """Checkpoints after every step; the process "dies" after some."""
+
+    left = 10**6
+
+    def save(self, step: int, state: dict) -> None:
+        super().save(step, state)
+        self.left -= 1
+        if not self.left:
+            raise KilledError
+
+
+def killed_after(folder: Path, steps: int, config: object) -> None:
+    checkpoints = Killing(folder, FINGERPRINT, every_seconds=0)
+    checkpoints.left = steps
+    with pytest.raises(KilledError):
+        run(config=config, checkpoints=checkpoints)
+
+
+@pytest.mark.parametrize("config", EVERY, ids=lambda config: config.name)
+def test_every_objective_ends_the_same_whenever_it_was_killed(config: object, tmp_path: Path) -> None:
+    whole, values, outcome = run(config=config)
+    killed_after(tmp_path, 3, config)
+    killed_after(tmp_path, 2, config)
+    torch.manual_seed(99)  # a new process draws on from elsewhere
+    resumed, again, ended = run(config=config, checkpoints=Checkpoints(tmp_path, FINGERPRINT, 0))
+    assert torch.equal(weights(whole), weights(resumed))
+    assert all(torch.equal(a, b) for a, b in zip(whole.buffers(), resumed.buffers(), strict=True))
+    assert values == again
+    assert (ended.steps, ended.stopped) == (outcome.steps, None)
+    assert ended.seconds_before > 0
+
+
+def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
+    killed_after(tmp_path, 5, SimCLRConfig(name="simclr"))
+    before, newest = sorted(tmp_path.iterdir())
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    state = Checkpoints(tmp_path, FINGERPRINT).load()
+    assert state
+    assert state["step"] == 4
+    before.write_bytes(before.read_bytes()[:1000])
+    assert Checkpoints(tmp_path, FINGERPRINT).load() is None
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_by_name(tmp_path: Path) -> None:
+    killed_after(tmp_path, 1, SimCLRConfig(name="simclr"))
+    other = Checkpoints(tmp_path, FINGERPRINT | {"data": "c"})
+    with pytest.raises(Refused, match=rf"the checkpoint {tmp_path}.* is of another data, .*remove the folder"):
+        run(checkpoints=other)
+
+
+def test_loading_runs_no_code(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "exploded",))
+
+    Checkpoints(tmp_path, FINGERPRINT).save(1, {"step": Bomb()})
+    assert Checkpoints(tmp_path, FINGERPRINT).load() is None
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_disk_that_fills_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    """In a process of its own, which may write 100 kB at most: the system's own "file too large"."""
+    checkpoints = Checkpoints(tmp_path, FINGERPRINT)
+    checkpoints.save(1, {"step": 1})
+    script = f"""
+import resource, signal, sys
+from pathlib import Path
+import torch
+from ssl_core.training.checkpoint import Checkpoints
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    Checkpoints(Path({str(tmp_path)!r}), {FINGERPRINT}).save(2, {{"step": 2, "weights": torch.zeros(10**6)}})
+except OSError as error:
+    sys.exit(f"refused by the system: {{error}}")
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True)
+    assert "refused by the system" in done.stderr, done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["000000000001.checkpoint"]
+    assert checkpoints.load() == {"step": 1}
+
+
+KILLABLE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+import torch
+from test_pretraining import run, weights
+from ssl_core.training.checkpoint import Checkpoints
+objective, *_ = run(epochs=10, checkpoints=Checkpoints(Path(sys.argv[1]), {}, every_seconds=0))
+torch.save(weights(objective), sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_instant_changes_nothing(tmp_path: Path) -> None:
+    expected = weights(run(epochs=10)[0])
+    folder, file = tmp_path / "checkpoints", tmp_path / "weights.pt"
+    command = [sys.executable, "-c", KILLABLE, str(folder), str(file)]
+    generator = random.Random(0)
+    steps = []
+    for _ in range(4):
+        process = subprocess.Popen(command, cwd=PROJECT, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        before = set(folder.glob("*"))
+        while process.poll() is None and len(set(folder.glob("*.checkpoint")) - before) == 0:
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        steps.append(max(file.name for file in folder.glob("*.checkpoint")))
+    assert steps == sorted(set(steps)), "a killed run made no step"
+    assert not file.exists(), "the run ended before it was killed"
+    subprocess.run(command, cwd=PROJECT, env=ENVIRONMENT, check=True, capture_output=True)
+    assert torch.equal(torch.load(file, weights_only=True), expected)
