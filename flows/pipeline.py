@@ -24,6 +24,7 @@ from flows.graph import Stage, locked, order_lock, stages
 from flows.processes import Processes
 from ssl_core.errors import Refused
 from tasks import parameters
+from tasks.parameters import Compute
 from tasks.stage import stage as command
 
 PROCESSES = Processes()
@@ -39,26 +40,29 @@ def run_stage(name: str, environment: dict[str, str]) -> Any:
 
 
 @flow(name="stopgrad", persist_result=False, validate_parameters=False)
-def pipeline(planned: list[str], slots: dict[str, int], environment: dict[str, str]) -> list[str]:
+def pipeline(planned: list[str], slots: dict[str, int], environments: list[dict[str, str]]) -> list[str]:
     """Run all stages, as many at once as there are slots; gives the names of those that failed or could not run.
 
-    A stage that fails does not stop those that do not stand on it.
+    `environments`: one for each GPU (or group of them) that stages are spread over. A stage that fails does not stop
+    those that do not stand on it.
     """
     waiting = {stage.name: stage for stage in stages()}
-    running: dict[PrefectFuture[Any], Stage] = {}
+    running: dict[PrefectFuture[Any], tuple[Stage, int]] = {}
     done: dict[str, PrefectFuture[Any]] = {}
     try:
         while True:
             for stage in [stage for stage in waiting.values() if all(above in done for above in stage.upstream)]:
-                if Counter(other.slots for other in running.values())[stage.slots] < slots[stage.slots]:
+                if Counter(other.slots for other, _ in running.values())[stage.slots] < slots[stage.slots]:
+                    place = least_used([place for _, place in running.values()], len(environments))
                     started: Any = run_stage.with_options(name=stage.name.split("@")[0], task_run_name=stage.name)
                     above = [done[name] for name in stage.upstream]
-                    running[started.submit(stage.name, environment, wait_for=above)] = waiting.pop(stage.name)
+                    future = started.submit(stage.name, environments[place], wait_for=above)
+                    running[future] = waiting.pop(stage.name), place
             if not running:
                 return [name for name in planned if name not in done]
             ended = next(iter(as_completed(list(running))))
             ended.wait()
-            stage = running.pop(ended)
+            stage, _ = running.pop(ended)
             if ended.state.is_completed():
                 done[stage.name] = ended
     finally:
@@ -69,14 +73,16 @@ def pipeline(planned: list[str], slots: dict[str, int], environment: dict[str, s
 def main() -> None:
     """Run the pipeline, and print the table."""
     arguments = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Run dvc.yaml as a Prefect flow.")
-    arguments.add_argument("--slots", type=int, help="stages at once (default: cores / threads, or one for each GPU)")
+    arguments.add_argument(
+        "--slots", type=int, help="stages at once, on each GPU if there are any (default: 1; on CPUs, cores / threads)"
+    )
     chosen: int | None = arguments.parse_args().slots
     settings = parameters.load()
     refuse_without_server(str(PREFECT_API_URL.value()))
     planned, before = stages(), locked()
-    slots, environment = machine(settings.compute.threads, chosen)
+    slots, environments = machine(settings.compute, chosen)
     runner: Any = ThreadPoolTaskRunner(max_workers=sum(slots.values()))
-    failed = pipeline.with_options(task_runner=runner)([stage.name for stage in planned], slots, environment)
+    failed = pipeline.with_options(task_runner=runner)([stage.name for stage in planned], slots, environments)
     order_lock(before, planned)
     if failed:
         raise Refused(f"not done: {', '.join(failed)}; the task runs' logs say why")
@@ -93,15 +99,34 @@ def refuse_without_server(address: str) -> None:
         ) from None
 
 
-def machine(threads: int, chosen: int | None) -> tuple[dict[str, int], dict[str, str]]:
-    """How many stages run at once, by what they occupy (cpu, device), and the environment of their processes."""
-    cores, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    slots = chosen or max(1, cores // threads)
+def machine(compute: Compute, chosen: int | None) -> tuple[dict[str, int], list[dict[str, str]]]:
+    """How many stages run at once, by what they occupy (cpu, device), and the environments that they are spread over.
+
+    On GPUs each environment names the `compute.devices` GPUs that a stage sees; `chosen` stages share them.
+    """
+    cores = os.cpu_count() or 1
+    slots = max(1, cores // (compute.threads * compute.devices)) if chosen is None else chosen
     if slots < 1:
         raise Refused(f"--slots is {slots}; at least 1 is needed")
+    groups = gpu_groups(compute)
+    if groups:
+        environments = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups]
+        return {"cpu": slots, "device": len(groups) * (chosen or 1)}, environments
     # Threads that wait by spinning would take the cores from those that work.
-    environment = {"OMP_WAIT_POLICY": "passive"} if slots * threads > cores else {}
-    return {"cpu": slots, "device": chosen or gpus or slots}, environment
+    crowded = slots * compute.threads * compute.devices > cores
+    return {"cpu": slots, "device": slots}, [{"OMP_WAIT_POLICY": "passive"} if crowded else {}]
+
+
+def gpu_groups(compute: Compute) -> list[list[str]]:
+    """The GPUs that this process sees, `compute.devices` to a group; none where stages compute on CPUs."""
+    count = 0 if compute.device == "cpu" else torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")[:count]
+    return [named[i : i + compute.devices] for i in range(0, count - compute.devices + 1, compute.devices)]
+
+
+def least_used(places: list[int], count: int) -> int:
+    """The place of 0 … count - 1 that comes least often; of equals, the first."""
+    return min(range(count), key=places.count)
 
 
 if __name__ == "__main__":

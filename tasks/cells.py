@@ -65,12 +65,15 @@ def merge(defaults: Any, overrides: Any) -> Any:
     return {**defaults, **overrides, **both}
 
 
-def identity(written: dict[str, Any], cell: Cell) -> str:
-    """A hash of everything in the parameters that a cell's figures depend on (16 hexadecimal digits)."""
+def identity(written: dict[str, Any], cell: Cell, sections: tuple[str, ...] = ("data", "evaluation", "compute")) -> str:
+    """A hash of everything in the parameters that a cell's figures depend on (16 hexadecimal digits).
+
+    That is its variant, its seed, and the sections.
+    """
     read_by_cell = {
         "variant": cell.variant,
         "seed": cell.seed,
         "configuration": resolve(written, cell.variant),
-        **{section: written[section] for section in ("data", "evaluation", "compute")},
+        **{section: written[section] for section in sections},
     }
     return hashlib.sha256(json.dumps(read_by_cell, sort_keys=True).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ssl_core import backbones
 from ssl_core.augmentation import Recipe
 from ssl_core.backbones import BackboneConfig
 from ssl_core.data import DataConfig
@@ -128,7 +129,12 @@ class Parameters(BaseModel):
         """A variant, with the defaults that it does not override."""
         if name not in self.variants:
             raise Refused(f"there is no variant '{name}'; params.yaml has {', '.join(self.variants)}")
-        return _validate(Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}")
+        variant = _validate(Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}")
+        try:
+            backbones.check(variant.backbone, self.data.image_size)
+        except Refused as error:
+            raise Refused(f"params.yaml: variants.{name}: {error}") from None
+        return variant
 
 
 def load(file: Path = cells.FILE) -> Parameters:

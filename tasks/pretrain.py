@@ -85,8 +85,11 @@ def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: R
 
 
 def checkpoints(cell: Cell) -> Checkpoints:
-    """The cell's checkpoints, by its identity; those of other data or code are not gone on from."""
-    identity = cells.identity(cells.read(), cell)
+    """The cell's checkpoints, by what its pretraining reads of the parameters.
+
+    Those of other data or other code are refused: they would end in weights that neither made.
+    """
+    identity = cells.identity(cells.read(), cell, ("data", "compute"))
     code = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(CODE.rglob("*.py"))))
     fingerprint = {
         "configuration": identity,

@@ -9,6 +9,7 @@ import torchvision
 from ssl_core import backbones
 from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.backbones.vit import Attention, positions
+from ssl_core.errors import Refused
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -76,5 +77,9 @@ def test_what_cannot_be_built_is_refused() -> None:
         ResNetConfig(name="resnet10", width=4)
     with pytest.raises(ValueError, match="divide the image size"):
         backbones.build(ViTConfig(name="vit", patch=5), 28)
+    with pytest.raises(Refused, match=r"images of 7 pixels are smaller than the stride of resnet18 .* 8; take larger"):
+        backbones.build(ResNetConfig(name="resnet18"), 7)
+    with pytest.raises(Refused, match=r"imagenet, 32; take larger images, or the stem small"):
+        backbones.build(ResNetConfig(name="resnet18", stem="imagenet"), 28)
     with pytest.raises(ValueError, match="multiple"):
         ViTConfig(name="vit", width=50)

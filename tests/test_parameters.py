@@ -78,6 +78,12 @@ def test_a_variant_is_the_defaults_with_its_overrides() -> None:
         ({"variants.random": {}}, "variants.random.objective is missing"),
         ({"defaults.backbone.name": "resnet11"}, "backbone.name"),
         ({"compute.device": "tpu"}, "compute.device is 'tpu'"),
+        ({"compute.devices": 0}, "compute: threads is 2, devices 0; at least 1 is needed"),
+        ({"compute.compiled": "often"}, "compute.compiled"),
+        ({"defaults.pretraining.accumulate": 3}, "accumulate is 3; it must divide batch_size (256)"),
+        ({"defaults.pretraining.optimiser.name": "lion"}, "optimiser.name is 'lion'"),
+        ({"defaults.backbone.stem": "imagenet"}, "smaller than the stride of resnet10 with backbone.stem imagenet, 32"),
+        ({"variants.simclr.backbone": {"name": "vit", "patch": 5}}, "variants.simclr: backbone.patch is 5; it must"),
     ],
 )
 def test_mistakes_are_refused_with_the_key_and_what_is_allowed(

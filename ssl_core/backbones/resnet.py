@@ -30,6 +30,11 @@ class ResNetConfig:
         if self.width < 8:
             raise ValueError(f"width is {self.width}; at least 8 is needed")
 
+    @property
+    def stride(self) -> int:
+        """Pixels between two positions of the last features."""
+        return 8 if self.stem == "small" else 32
+
 
 class ResNet(nn.Module):
     """Images [B, 3, H, W] to representations [B, D]; D is 8 times the width, 32 times for bottleneck blocks."""

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_core.errors import Refused
-
 
 @dataclass(frozen=True, kw_only=True)
 class ViTConfig:
@@ -63,10 +61,8 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """Images [B, 3, H, W] to representations [B, width]."""
 
-    def __init__(self, config: ViTConfig, image_size: int) -> None:
+    def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        if image_size % config.patch:
-            raise Refused(f"backbone.patch is {config.patch}; it must divide the image size, {image_size}")
         self.representation_size = config.width
         self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
