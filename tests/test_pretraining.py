@@ -1,6 +1,7 @@
 """The pretraining loop."""
 
 import math
+import shutil
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,20 @@ def run(
     config: Any = SimCLRConfig(name="simclr"),  # noqa: B008 (frozen)
     checkpoints: Checkpoints | None = None,
     acceleration: Acceleration | None = None,
+    device: torch.device = CPU,
     **settings: Any,
 ) -> tuple[Objective, Values, Outcome]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     objective = objectives.build(config, backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 2)
+    objective.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub)
     pixels = np.random.default_rng(1).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
-    labels = torch.arange(64) % 2 if isinstance(objective, Supervised) else None
+    labels = torch.arange(64, device=device) % 2 if isinstance(objective, Supervised) else None
     chosen: dict[str, Any] = {"epochs": 2, "batch_size": 16, "record_every": 3} | settings
     augment = Augment(Recipe(views=objective.views, blur=None), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     values: Values = []
     outcome = pretrain(
-        objective, Resident([pixels], CPU), labels, augment, PretrainingConfig(**chosen), seed,
+        objective, Resident([pixels], device), labels, augment, PretrainingConfig(**chosen), seed,
         lambda *row: values.append(row), checkpoints, acceleration,
     )  # fmt: skip
     return objective, values, outcome
@@ -160,3 +163,23 @@ def test_a_loss_that_was_not_finite_between_two_records_is_noticed() -> None:
     config = PretrainingConfig(epochs=1, batch_size=16, record_every=100)
     with pytest.raises(Refused, match=r"a loss was not finite before step 4|nt_xent"):
         pretrain(objective, images, None, augment, config, 0, lambda *_: None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_iterations_have_the_same_losses() -> None:
+    eager, compiled = (
+        run(acceleration=Acceleration(precision=torch.float32, compiled=on), record_every=1, epochs=1)[1]
+        for on in (False, True)
+    )
+    assert [row[2]["loss"] for row in eager] == pytest.approx([row[2]["loss"] for row in compiled], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("acceleration", [{"captured": True}, {"compiled": True}, {"compiled": True, "captured": True}])
+def test_accelerated_iterations_have_the_same_losses_on_a_gpu(acceleration: dict[str, bool]) -> None:
+    gpu = torch.device("cuda")
+    eager = run(device=gpu, acceleration=Acceleration(precision=torch.float32), record_every=1)[1]
+    faster = run(device=gpu, acceleration=Acceleration(precision=torch.float32, **acceleration), record_every=1)[1]
+    assert [row[2]["loss"] for row in eager] == pytest.approx([row[2]["loss"] for row in faster], rel=1e-2)
