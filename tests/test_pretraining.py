@@ -29,7 +29,7 @@ def run(seed: int = 0, **settings: Any) -> tuple[Objective, Values, int]:
     pixels = torch.randint(256, (64, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     chosen: dict[str, Any] = {"epochs": 2, "batch_size": 16, "record_every": 3} | settings
     config = PretrainingConfig(**chosen)
-    augment = Augment(Recipe(blur=None), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    augment = Augment([Recipe(blur=None)], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     values: Values = []
     seen = pretrain(
         objective, pixels.permute(0, 3, 1, 2), None, augment, config, seed, lambda *record: values.append(record)
@@ -109,7 +109,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step() -> None:
 
     pixels = torch.zeros(8, 3, 16, 16, dtype=torch.uint8)
     broken = Broken(backbones.build(ResNetConfig(name="resnet10", width=8), 16))
-    augment = Augment(Recipe(blur=None), (0.5,) * 3, (0.25,) * 3)
+    augment = Augment([Recipe(blur=None)], (0.5,) * 3, (0.25,) * 3)
     with pytest.raises(Refused, match=r"'term' is -?(inf|nan) at step 0"):
         pretrain(broken, pixels, None, augment, PretrainingConfig(epochs=1, batch_size=4), 0, lambda *_: None)
 
