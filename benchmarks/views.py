@@ -41,7 +41,7 @@ def torchvision_recipe(recipe: Recipe, size: int) -> list[Transform]:
 def contenders(images: Tensor) -> dict[str, Callable[[], int]]:
     """Functions that make two views of some of the images and return of how many."""
     recipe = Recipe()
-    augment = Augment(recipe, MEAN, STD)
+    augment = Augment([recipe], MEAN, STD)
     generator = torch.Generator().manual_seed(0)
     few = images[: max(16, len(images) // 16)]
     pictures = [functional.to_pil_image(image) for image in few]

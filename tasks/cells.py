@@ -56,7 +56,12 @@ def resolve(written: dict[str, Any], variant: str) -> dict[str, Any]:
 
 
 def merge(defaults: Any, overrides: Any) -> Any:
-    """Overrides win, key by key; where a `name` differs, the section is another kind and nothing is inherited."""
+    """Overrides win, key by key; where a `name` differs, the section is another kind and nothing is inherited.
+
+    A list of overrides of one mapping is a list of such mappings, each with its own overrides.
+    """
+    if isinstance(defaults, dict) and isinstance(overrides, list):
+        return [merge(defaults, each) for each in overrides]
     if not isinstance(defaults, dict) or not isinstance(overrides, dict):
         return overrides
     if "name" in overrides and overrides["name"] != defaults.get("name"):

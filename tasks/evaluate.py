@@ -38,7 +38,7 @@ def main(variant: str, seed: str) -> None:
     ):
         data = prepared.load(cells.PREPARED)
         backbone = weights.load(cell.folder("pretrain") / "backbone.safetensors")
-        augment = Augment(ALIGNMENT_VIEWS, data.card.mean, data.card.std)
+        augment = Augment([ALIGNMENT_VIEWS], data.card.mean, data.card.std)
         evaluation = evaluate(
             backbone, read_splits(data, cell, device), data.card.classes, augment, settings.evaluation
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ssl_core import backbones
 from ssl_core.augmentation import Recipe
@@ -26,6 +26,11 @@ from tasks.cells import Cell
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def _several(written: Any) -> Any:
+    """One mapping stands for a list of one."""
+    return [written] if isinstance(written, dict) else written
+
+
 class Variant(BaseModel):
     """A named choice of everything that pretrains a backbone."""
 
@@ -33,16 +38,19 @@ class Variant(BaseModel):
 
     objective: Annotated[ObjectiveConfig, Field(discriminator="name")]
     backbone: Annotated[BackboneConfig, Field(discriminator="name")]
-    augmentation: Recipe
+    augmentation: Annotated[tuple[Recipe, ...], BeforeValidator(_several)]
     pretraining: PretrainingConfig
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         objective = OBJECTIVES[type(self.objective)]
-        if self.augmentation.views != objective.views:
+        whole = sum(recipe.views for recipe in self.augmentation if recipe.size is None)
+        local = sum(recipe.views for recipe in self.augmentation if recipe.size is not None)
+        if whole != objective.views or (local and not objective.local_views):
             raise ValueError(
-                f"augmentation.views is {self.augmentation.views}; the objective {self.objective.name} takes "
-                f"{objective.views}"
+                f"augmentation makes {whole or 'no'} global and {local or 'no'} local views; the objective "
+                f"{self.objective.name} takes {objective.views} global and {'any' if objective.local_views else 'no'} "
+                "local ones"
             )
         if (self.objective.name == "random") != (self.pretraining.epochs == 0):
             raise ValueError("pretraining.epochs is 0 for the objective random, and above 0 for every other")
@@ -130,10 +138,15 @@ class Parameters(BaseModel):
         if name not in self.variants:
             raise Refused(f"there is no variant '{name}'; params.yaml has {', '.join(self.variants)}")
         variant = _validate(Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}")
+        where = f"variants.{name}"
         try:
             backbones.check(variant.backbone, self.data.image_size)
-        except Refused as error:
-            raise Refused(f"params.yaml: variants.{name}: {error}") from None
+            where += ".augmentation"
+            for recipe in variant.augmentation:
+                recipe.check_images(self.data.image_size)
+                backbones.check(variant.backbone, recipe.size or self.data.image_size)
+        except ValueError as error:
+            raise Refused(f"params.yaml: {where}: {error}") from None
         return variant
 
 
@@ -161,11 +174,11 @@ def _validate(kind: type[Model], written: Any, where: str) -> Model:
     try:
         return kind.model_validate(written)
     except ValidationError as error:
-        raise Refused(f"params.yaml: {_sentence(error.errors()[0], kind, where)}") from None
+        raise Refused(f"params.yaml: {_sentence(error.errors()[0], kind, written, where)}") from None
 
 
-def _sentence(mistake: Any, kind: Any, where: str) -> str:
-    path, owner = _locate(kind, mistake["loc"])
+def _sentence(mistake: Any, kind: Any, written: Any, where: str) -> str:
+    path, owner = _locate(kind, written, mistake["loc"])
     key = ".".join(part for part in (where, *path) if part)
     match mistake["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
@@ -181,19 +194,28 @@ def _sentence(mistake: Any, kind: Any, where: str) -> str:
     return f"{key} is {mistake['input']!r}; {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
 
 
-def _locate(kind: Any, loc: tuple[str | int, ...]) -> tuple[list[str], Any]:
-    """The keys of a mistake's place as a user writes them (no union's tags), and the class that owns the last."""
+def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[str], Any]:
+    """The keys of a mistake's place as a user writes them, and the class that owns the last.
+
+    A user writes no union's tags, and no number where one mapping stands for a list of one.
+    """
     path: list[str] = []
     owner = kind
     for part in loc:
+        if isinstance(part, int):
+            if isinstance(written, list):
+                path.append(str(part))
+                written = written[part]
+            continue
         options = _classes(kind)
         tagged = [option for option in options if part in typing.get_args(_hints(option).get("name"))]
         if tagged:
             kind = tagged[0]
             continue
-        owner = next((option for option in options if str(part) in _fields(option)), options[0] if options else None)
-        kind = _hints(owner).get(str(part)) if owner else None
-        path.append(str(part))
+        owner = next((option for option in options if part in _fields(option)), options[0] if options else None)
+        kind = _hints(owner).get(part) if owner else None
+        written = written.get(part) if isinstance(written, dict) else None
+        path.append(part)
     return path, owner
 
 

@@ -18,11 +18,18 @@ def write_pictures(objective: Objective, images: Tensor, augment: Augment, folde
     torch.manual_seed(0)
     objective.eval()
     views = augment(images, generator)
-    rows = [images, *(denormalise(view, augment.mean, augment.std) for view in views)]
-    _write(torch.stack(rows), folder / "views.png")
+    shown = [_framed(denormalise(view, augment.mean, augment.std), images.shape[-1]) for view in views]
+    _write(torch.stack([images, *shown]), folder / "views.png")
     for name, grid in objective.pictures(views).items():
-        shown = denormalise(grid.flatten(0, 1), augment.mean, augment.std)
-        _write(shown.unflatten(0, grid.shape[:2]), folder / f"{name}.png")
+        pixels = denormalise(grid.flatten(0, 1), augment.mean, augment.std)
+        _write(pixels.unflatten(0, grid.shape[:2]), folder / f"{name}.png")
+
+
+def _framed(view: Tensor, side: int) -> Tensor:
+    """A view, uint8 [B, 3, h, w], in the middle of white squares of `side` pixels: local beside global ones."""
+    before = (side - view.shape[-1]) // 2
+    after = side - view.shape[-1] - before
+    return torch.nn.functional.pad(view, (before, after, before, after), value=255)
 
 
 def _write(grid: Tensor, file: Path) -> None:

@@ -74,7 +74,7 @@ def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: R
     data, variant = prepared.load(cells.PREPARED), settings.variant(cell.variant)
     objective = build(variant, data, cell.seed).to(device).to(memory_format=torch.channels_last)
     acceleration = settings.compute.acceleration(device)
-    augment = Augment(variant.augmentation, data.card.mean, data.card.std)
+    augment = Augment(variant.augmentation, data.card.mean, data.card.std, compiled=acceleration.compiled)
     parts, labels = [data.images(split) for split in ("train", "unlabelled") if split in data.splits], None
     if isinstance(objective, Supervised):
         parts, labels = parts[:1], torch.from_numpy(data.labels("train")).to(device)

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from scipy.stats import binomtest, chisquare, ks_2samp
+from scipy.stats import binomtest, chi2, chisquare, ks_2samp
 from torch import Tensor
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import RandomResizedCrop as TheirCrop
 
-from ssl_core.augmentation import ColourJitter, GaussianBlur, RandomResizedCrop
+from ssl_core.augmentation import ColourJitter, GaussianBlur, PatchMask, RandomResizedCrop, Recipe
 from ssl_core.augmentation.chance import chosen
 
 COUNT = 4000
@@ -117,3 +117,43 @@ def test_chosen_keeps_its_probability():
     assert binomtest(int(chosen(0.2, COUNT, generator()).sum()), COUNT, 0.2).pvalue > 1e-3
     assert not chosen(0.0, COUNT, generator()).any()
     assert chosen(1.0, COUNT, generator()).all()
+
+
+@pytest.mark.parametrize("name", ["flipped", "grey", "solarised"])
+def test_each_operation_of_a_recipe_keeps_its_own_probability(name: str):
+    drawn = Recipe(flip=0.5, greyscale=0.2, solarise=0.1).draw(COUNT, 32, 32, generator())
+    share = {"flipped": 0.5, "grey": 0.2, "solarised": 0.1}[name]
+    assert binomtest(int(getattr(drawn, name).sum()), COUNT, share).pvalue > 1e-3
+
+
+def test_what_one_operation_draws_says_nothing_of_another():
+    drawn = Recipe(flip=0.5, greyscale=0.5, solarise=0.5).draw(COUNT, 32, 32, generator())
+    assert drawn.flipped is not None
+    assert drawn.grey is not None
+    assert drawn.solarised is not None
+    for one, other in ((drawn.flipped, drawn.grey), (drawn.grey, drawn.solarised), (drawn.flipped, drawn.solarised)):
+        assert binomtest(int((one == other).sum()), COUNT, 0.5).pvalue > 1e-3
+
+
+def test_the_boxes_of_local_views_are_those_of_the_image_not_of_the_view():
+    crop = RandomResizedCrop(scale=(0.05, 0.2))
+    boxes = Recipe(size=16, crop=crop).draw(COUNT, 32, 32, generator()).boxes
+    assert boxes is not None
+    theirs = their_boxes(32, 32, crop)
+    for side in (2, 3):
+        assert_same_distribution(boxes[:, side], theirs[:, side])
+    assert_same_distribution(boxes[:, 0] / (33 - boxes[:, 2]), theirs[:, 0] / (33 - theirs[:, 2]))
+
+
+@pytest.mark.parametrize(("share", "hidden"), [(0.75, 48), (0.5, 32), (0.33, 21), (0.0, 0), (1.0, 64)])
+def test_exactly_the_share_of_the_patches_is_hidden_everywhere_as_often(share: float, hidden: int):
+    mask = PatchMask(share=share, patch=4).draw(COUNT, 32, 32, generator())
+    assert mask.shape == (COUNT, 8, 8)
+    assert (mask.sum((1, 2)) == hidden).all()
+    if 0 < hidden < 64:
+        # Drawn without replacement, the counts of the 64 places vary less than chi-square's by their share left.
+        counts = mask.sum(0).flatten().double()
+        statistic = ((counts - counts.mean()) ** 2).sum() / (counts.mean() * (1 - hidden / 64)) * 63 / 64
+        assert 1e-3 < chi2.sf(float(statistic), 63) < 1 - 1e-3
+        together = (mask[:, 0, 0] & mask[:, 3, 5]).sum()
+        assert binomtest(int(together), COUNT, hidden / 64 * (hidden - 1) / 63).pvalue > 1e-3

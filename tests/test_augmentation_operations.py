@@ -9,11 +9,12 @@ from torchvision.transforms import functional as reference
 from ssl_core.augmentation.blur import GaussianBlur, blur, kernel_radius
 from ssl_core.augmentation.crop import RandomResizedCrop, resized_crop
 from ssl_core.augmentation.flip import flip
-from ssl_core.augmentation.greyscale import greyscale_
-from ssl_core.augmentation.hue import turn_hue_
-from ssl_core.augmentation.jitter import ColourJitter, jitter_
-from ssl_core.augmentation.recipe import Recipe, apply
-from ssl_core.augmentation.solarise import THRESHOLD, solarise_
+from ssl_core.augmentation.greyscale import greyscale
+from ssl_core.augmentation.hue import turn_hue
+from ssl_core.augmentation.jitter import ColourJitter, jitter
+from ssl_core.augmentation.mask import hide
+from ssl_core.augmentation.recipe import Draws, Recipe, colour, shape
+from ssl_core.augmentation.solarise import THRESHOLD, solarise
 
 LEVEL = 1 / 255
 
@@ -39,7 +40,9 @@ def assert_same(ours: Tensor, theirs: list[Tensor]) -> None:
     assert errors.max() <= 0.02 * LEVEL
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, None), (28, 40, None), (96, 96, 32), (20, 20, 32)])
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(32, 32, None), (28, 40, None), (96, 96, 32), (96, 96, 40), (20, 20, 32)]
+)
 def test_resized_crop_is_torchvisions_antialiased_one(height: int, width: int, size: int | None):
     images = pictures(height=height, width=width)
     boxes = RandomResizedCrop(scale=(0.08, 1.0)).draw(len(images), height, width, generator())
@@ -71,12 +74,20 @@ def test_flip_is_torchvisions():
 @pytest.mark.parametrize("turn", [-0.5, -0.1, 0.0, 0.03, 0.5])
 def test_hue_is_torchvisions(turn: float):
     images = pictures()
-    ours = turn_hue_(images.clone(), torch.full((len(images),), turn))
+    ours = turn_hue(images, torch.full((len(images),), turn))
     assert_same(ours, [reference.adjust_hue(image, turn) for image in images])
 
 
+def by_place(images: Tensor, draws: Draws) -> Tensor:
+    """The view in float32, image i with its hue at place i modulo 4."""
+    shaped, view = shape(images, draws), torch.empty_like(images)
+    for place in range(4):
+        view[place::4] = colour(shaped[place::4], draws.rows(place, None, 4), place)
+    return view
+
+
 def their_order(place: int, order: Tensor) -> list[int]:
-    """Operations 0 to 3 of the image at this place of a batch, with the hue (3) where `jitter_` says it is."""
+    """Operations 0 to 3 of the image at this place of a batch, with the hue (3) where it should be."""
     operations = order[place].tolist()
     operations.insert(place % 4, 3)
     return operations
@@ -97,7 +108,10 @@ def test_jitter_is_torchvisions_in_each_images_own_order():
     orders = [their_order(place, order) for place in range(len(images))]
     assert len({tuple(each) for each in orders}) >= 20
     theirs = [their_jitter(*each) for each in zip(images, factors, orders, strict=True)]
-    assert_same(jitter_(images.clone(), factors, order), theirs)
+    ours = torch.empty_like(images)
+    for place in range(4):
+        ours[place::4] = jitter(images[place::4], factors[place::4], order[place::4], place)
+    assert_same(ours, theirs)
 
 
 def test_greyscale_is_torchvisions():
@@ -106,7 +120,7 @@ def test_greyscale_is_torchvisions():
     theirs = [
         reference.rgb_to_grayscale(image, 3) if grey else image for image, grey in zip(images, chosen, strict=True)
     ]
-    assert_same(greyscale_(images.clone(), chosen), theirs)
+    assert_same(greyscale(images, chosen), theirs)
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 48), (96, 96)])
@@ -134,14 +148,23 @@ def test_solarise_is_torchvisions():
         reference.solarize(image, THRESHOLD) if inverted else image
         for image, inverted in zip(images, chosen, strict=True)
     ]
-    assert_same(solarise_(images.clone(), chosen), theirs)
+    assert_same(solarise(images, chosen), theirs)
 
 
 def test_solarise_inverts_the_bytes_that_pillow_inverts():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).repeat(3, 1, 1)
     theirs = reference.pil_to_tensor(ImageOps.solarize(reference.to_pil_image(levels)))
-    ours = solarise_(levels[None] / 255, torch.tensor([True]))
+    ours = solarise(levels[None] / 255, torch.tensor([True]))
     assert torch.equal((ours * 255).round().to(torch.uint8)[0], theirs)
+
+
+def test_hidden_patches_are_squares_of_0_and_the_rest_is_as_it_was():
+    images = pictures(height=32, width=48)
+    hidden = torch.rand((len(images), 4, 6), generator=generator()) < 0.5
+    theirs = images.clone()
+    for image, row, column in hidden.nonzero().tolist():
+        theirs[image, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 0
+    assert torch.equal(hide(images, hidden), theirs)
 
 
 def test_the_whole_recipe_is_torchvisions_operations_one_after_another():
@@ -150,7 +173,7 @@ def test_the_whole_recipe_is_torchvisions_operations_one_after_another():
     assert draws.order is not None
     theirs = []
     for place, image in enumerate(images):
-        boxes, flipped, factors, _, grey, sigma, solarised = draws.rows(place, place + 1)
+        boxes, flipped, factors, _, grey, sigma, solarised, _ = draws.rows(place, place + 1)
         assert boxes is not None
         assert factors is not None
         assert sigma is not None
@@ -160,7 +183,7 @@ def test_the_whole_recipe_is_torchvisions_operations_one_after_another():
         image = reference.rgb_to_grayscale(image, 3) if grey else image
         image = reference.gaussian_blur(image, [3, 3], [float(sigma)]) if sigma else image
         theirs.append(reference.solarize(image, THRESHOLD) if solarised else image)
-    errors = (apply(images, draws) - torch.stack(theirs)).abs()
+    errors = (by_place(images, draws) - torch.stack(theirs)).abs()
     assert errors.mean() <= 1e-3 * LEVEL
     # Solarising jumps by one grey level at its threshold, where rounding may decide.
     assert errors.max() <= 1.1 * LEVEL

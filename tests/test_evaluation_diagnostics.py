@@ -75,7 +75,7 @@ def test_label_free_figures_are_the_same_for_the_same_seed_and_use_no_more_than_
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(192, 6))
     split = Split(images=images, labels=np.full(60, -1), representations=gaussian(60, 6))
-    augment = Augment(Recipe(views=1, blur=None), (0.5,) * 3, (0.25,) * 3)
+    augment = Augment([Recipe(views=1, blur=None)], (0.5,) * 3, (0.25,) * 3)
     first = diagnostics.label_free(backbone, split, augment, seed=1)
     assert first == diagnostics.label_free(backbone, split, augment, seed=1)
     other = diagnostics.label_free(backbone, split, augment, seed=2)

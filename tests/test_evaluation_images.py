@@ -20,7 +20,7 @@ from ssl_core.evaluation.split import Split
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 CLASSES = ["left", "right", "top"]
-AUGMENT = Augment(Recipe(views=1, blur=None), MEAN, STD)
+AUGMENT = Augment([Recipe(views=1, blur=None)], MEAN, STD)
 BUDGET = FineTuningConfig(steps=12, batch_size=16, learning_rates=(1e-2, 1e-6), evaluations=3, val_images=40)
 CONFIG = EvaluationConfig(label_fractions=(0.2, 1.0), weight_decays=(1e-3, 1e-1), fine_tuning=BUDGET)
 

@@ -17,7 +17,7 @@ from ssl_core.objectives import Objective
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.training.memory import bytes_per_image, refusing_what_does_not_fit
 
-AUGMENT = Augment(Recipe(), (0.5,) * 3, (0.25,) * 3)
+AUGMENT = Augment([Recipe()], (0.5,) * 3, (0.25,) * 3)
 
 
 def objective(width: int = 8) -> Objective:

@@ -49,8 +49,23 @@ def test_a_variant_is_the_defaults_with_its_overrides() -> None:
         "augmentation": {"views": 2, "crop": {"scale": [0.2, 1]}},
     }
     assert cells.merge(defaults, {"augmentation": {"crop": None}})["augmentation"] == {"views": 2, "crop": None}
+    several = [{"views": 1}, {"views": 6, "crop": {"scale": [0.05, 0.2]}}]
+    assert cells.merge(defaults, {"augmentation": several})["augmentation"] == [
+        {"views": 1, "crop": {"scale": [0.2, 1]}},
+        {"views": 6, "crop": {"scale": [0.05, 0.2]}},
+    ]
     assert cells.merge(defaults, {"backbone": {"name": "vit"}})["backbone"] == {"name": "vit"}
     assert cells.merge(defaults, {"backbone": {"width": 8}})["backbone"] == {"name": "resnet10", "width": 8}
+
+
+def test_views_of_several_kinds_are_recipes_in_order(tmp_path: Path) -> None:
+    kinds = [{"views": 1, "solarise": 0.2}, {"views": 1, "blur": {"probability": 0.1}}]
+    file = written(tmp_path, **{"variants.simclr.augmentation": kinds})
+    first, second = parameters.load(file).variant("simclr").augmentation
+    assert (first.solarise, second.solarise, first.flip, second.flip) == (0.2, 0.0, 0.5, 0.5)
+    assert first.blur is None
+    assert second.blur is not None
+    assert len(parameters.load(PROJECT / "params.yaml").variant("simclr").augmentation) == 1
 
 
 @pytest.mark.parametrize(
@@ -73,7 +88,34 @@ def test_a_variant_is_the_defaults_with_its_overrides() -> None:
             "variants.simclr.objective.name is 'simklr'; allowed are 'random'",
         ),
         ({"variants.simclr.objective": {"name": "simclr", "projector": {"wide": 1}}}, "projector.wide is not known"),
-        ({"variants.jigsaw.augmentation.views": 2}, "the objective jigsaw takes 1"),
+        (
+            {"variants.jigsaw.augmentation.views": 2},
+            "augmentation makes 2 global and no local views; the objective jigsaw takes 1 global and no local ones",
+        ),
+        (
+            {"variants.simclr.augmentation": [{}, {"views": 6, "size": 12}]},
+            "augmentation makes 2 global and 6 local views; the objective simclr takes 2 global and no local ones",
+        ),
+        ({"variants.simclr.augmentation": []}, "augmentation makes no global and no local views; the objective simclr"),
+        (
+            {"variants.simclr.augmentation": {"jitter": {"hue": 0.6}}},
+            "params.yaml: variants.simclr.augmentation.jitter: hue must be between 0 and 0.5",
+        ),
+        (
+            {"variants.simclr.augmentation": [{"views": 1}, {"views": 1, "jitter": {"hue": 0.6}}]},
+            "params.yaml: variants.simclr.augmentation.1.jitter: hue must be between 0 and 0.5",
+        ),
+        (
+            {"variants.simclr.augmentation": {"jitter": {"hue": "red"}}},
+            "params.yaml: variants.simclr.augmentation.jitter.hue is 'red'",
+        ),
+        (
+            {"variants.simclr.augmentation": [{"views": 1}, {"views": 1, "jitter": {"hew": 0.1}}]},
+            "params.yaml: variants.simclr.augmentation.1.jitter.hew is not known: did you mean hue?",
+        ),
+        ({"variants.simclr.augmentation": ["strong"]}, "variants.simclr.augmentation.0 is 'strong'"),
+        ({"variants.simclr.augmentation": "strong"}, "variants.simclr.augmentation is 'strong'"),
+        ({"variants.simclr.augmentation": {"mask": {"patch": 5}}}, "variants.simclr.augmentation: mask.patch is 5"),
         ({"variants.random.pretraining": {"epochs": 1}}, "pretraining.epochs is 0 for the objective random"),
         ({"variants.random": {}}, "variants.random.objective is missing"),
         ({"defaults.backbone.name": "resnet11"}, "backbone.name"),

@@ -43,7 +43,7 @@ def run(
     pixels = np.random.default_rng(1).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
     labels = torch.arange(64, device=device) % 2 if isinstance(objective, Supervised) else None
     chosen: dict[str, Any] = {"epochs": 2, "batch_size": 16, "record_every": 3} | settings
-    augment = Augment(Recipe(views=objective.views, blur=None), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    augment = Augment([Recipe(views=objective.views, blur=None)], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     values: Values = []
     outcome = pretrain(
         objective, Resident([pixels], device), labels, augment, PretrainingConfig(**chosen), seed,
@@ -100,7 +100,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step() -> None:
 
     images = Resident([np.zeros((8, 16, 16, 3), dtype=np.uint8)], CPU)
     broken = Broken(backbones.build(ResNetConfig(name="resnet10", width=8), 16))
-    augment = Augment(Recipe(blur=None), (0.5,) * 3, (0.25,) * 3)
+    augment = Augment([Recipe(blur=None)], (0.5,) * 3, (0.25,) * 3)
     config = PretrainingConfig(epochs=1, batch_size=4)
     with pytest.raises(Refused, match=r"'term' is -?(inf|nan) at step 0"):
         pretrain(broken, images, None, augment, config, 0, lambda *_: None)
@@ -123,7 +123,7 @@ def test_parts_of_a_batch_give_the_step_of_the_whole(accumulate: int) -> None:
         optimiser = optimisation.build(OptimiserConfig(name="sgd"), objective)
         optimisation.set_rate(optimiser, 0.1)
         nothing = Recipe(views=1, crop=None, flip=0, jitter=None, greyscale=0, blur=None)
-        augment = Augment(nothing, (0.5,) * 3, (0.25,) * 3)
+        augment = Augment([nothing], (0.5,) * 3, (0.25,) * 3)
         exact = Acceleration(precision=torch.float32)
         iteration = Iteration(objective, augment, optimiser, torch.Generator(), parts, exact)
         images = torch.randint(256, (16, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -159,7 +159,7 @@ def test_a_loss_that_was_not_finite_between_two_records_is_noticed() -> None:
     torch.manual_seed(0)
     objective = Once(SimCLRConfig(name="simclr"), backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 0)
     images = Resident([np.random.default_rng(0).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)], CPU)
-    augment = Augment(Recipe(blur=None), (0.5,) * 3, (0.25,) * 3)
+    augment = Augment([Recipe(blur=None)], (0.5,) * 3, (0.25,) * 3)
     config = PretrainingConfig(epochs=1, batch_size=16, record_every=100)
     with pytest.raises(Refused, match=r"a loss was not finite before step 4|nt_xent"):
         pretrain(objective, images, None, augment, config, 0, lambda *_: None)

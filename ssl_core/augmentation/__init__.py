@@ -4,7 +4,17 @@ from ssl_core.augmentation.augment import Augment
 from ssl_core.augmentation.blur import GaussianBlur
 from ssl_core.augmentation.crop import RandomResizedCrop
 from ssl_core.augmentation.jitter import ColourJitter
+from ssl_core.augmentation.mask import PatchMask
 from ssl_core.augmentation.normalise import denormalise, normalise
 from ssl_core.augmentation.recipe import Recipe
 
-__all__ = ["Augment", "ColourJitter", "GaussianBlur", "RandomResizedCrop", "Recipe", "denormalise", "normalise"]
+__all__ = [
+    "Augment",
+    "ColourJitter",
+    "GaussianBlur",
+    "PatchMask",
+    "RandomResizedCrop",
+    "Recipe",
+    "denormalise",
+    "normalise",
+]

@@ -9,8 +9,8 @@ def luminance(images: Tensor) -> Tensor:
     return (red * 0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 
 
-def greyscale_(images: Tensor, chosen: Tensor) -> Tensor:
-    """Make the chosen images (bool [N]) of float [N, 3, H, W] grey, in place."""
+def greyscale(images: Tensor, chosen: Tensor) -> Tensor:
+    """Make the chosen images (bool [N]) of float [N, 3, H, W] grey; a new tensor."""
     share = chosen.to(images.dtype)[:, None, None]
     grey = luminance(images).mul_(share)
-    return images.mul_((1 - share)[:, None]).add_(grey[:, None])
+    return (images * (1 - share)[:, None]).add_(grey[:, None])

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from ssl_core.augmentation.chance import check_probability, chosen, uniform
 from ssl_core.augmentation.greyscale import luminance
-from ssl_core.augmentation.hue import turn_hue_
+from ssl_core.augmentation.hue import turn_hue
 
 CONTRAST, SATURATION, HUE = 1, 2, 3
 
@@ -46,41 +46,44 @@ class ColourJitter:
         ]
         factors.append(uniform(-self.hue, self.hue, (count,), generator))
         order = uniform(0, 1, (count, 3), generator).argsort(1)
-        untouched = torch.tensor([1.0, 1.0, 1.0, 0.0], device=generator.device)
-        jittered = chosen(self.probability, count, generator)[:, None]
-        return torch.where(jittered, torch.stack(factors, 1), untouched), order
+        jittered = chosen(self.probability, count, generator)
+        neutral = (1.0, 1.0, 1.0, 0.0)
+        drawn = [torch.where(jittered, factor, same) for factor, same in zip(factors, neutral, strict=True)]
+        return torch.stack(drawn, 1), order
 
 
-def jitter_(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """Jitter each image by its own factors in its own order, in place.
+def jitter(images: Tensor, factors: Tensor, order: Tensor, place: int) -> Tensor:
+    """Jitter each image by its own factors in its own order; a new tensor.
 
-    All 24 orders occur, each as often as the others: brightness, contrast and saturation are one blend with per-image
-    coefficients, so their order is free for each image. The hue is the dear operation, so it is computed once for each
-    image and its place depends on the image's place in the batch: image i has i mod 4 of the others before it. Batches
-    are shuffled, so that is as good as drawing it for one view, and shapes stay fixed; the views of one image share the
-    place. (One fixed order for all would move photographs by 1.0 of 255 levels in the mean at the default strengths,
-    and by 3.4 at SimCLR's 0.8, 0.8, 0.8, 0.2.)
+    Brightness, contrast and saturation are one blend with per-image coefficients, so their order is free for each
+    image. The hue is the dear operation: it is computed once, and `place` (0 to 3) of the others come before it for all
+    images given. `Augment` gives image i of a batch the place i mod 4, so that all 24 orders occur, each as often as
+    the others. Batches are shuffled, so that is as good as drawing it for one view, and shapes stay fixed; the views of
+    one image share the place. (One fixed order for all would move photographs by 1.0 of 255 levels in the mean at the
+    default strengths, and by 3.4 at SimCLR's 0.8, 0.8, 0.8, 0.2.)
 
     Args:
         images: float [N, 3, H, W] in [0, 1].
         factors, order: from `ColourJitter.draw`.
+        place: of the hue, 0 first to 3 last.
     """
     ordered = factors.gather(1, order)
     of_mean = (1 - ordered) * (order == CONTRAST)
     of_grey = (1 - ordered) * (order == SATURATION)
-    for place in range(4):
-        turn_hue_(images[place::4], factors[place::4, HUE])
-        if place < 3:
-            _blend_(images, ordered[:, place], of_mean[:, place], of_grey[:, place])
+    for blend in range(4):
+        if blend == place:
+            images = turn_hue(images, factors[:, HUE])
+        if blend < 3:
+            images = _blend(images, ordered[:, blend], of_mean[:, blend], of_grey[:, blend])
     return images
 
 
-def _blend_(images: Tensor, factor: Tensor, of_mean: Tensor, of_grey: Tensor) -> None:
-    """Mix each image, by its factor, with shares of its mean grey and of each pixel's own grey (all [N]), in place.
+def _blend(images: Tensor, factor: Tensor, of_mean: Tensor, of_grey: Tensor) -> Tensor:
+    """Mix each image, by its factor, with shares of its mean grey and of each pixel's own grey (all [N]).
 
     Contrast takes its share from the mean and saturation from the pixel; brightness takes none, that is black.
     """
     grey = luminance(images)
     mean = grey.mean((1, 2))
     other = grey.mul_(of_grey[:, None, None]).add_((mean * of_mean)[:, None, None])
-    images.mul_(factor[:, None, None, None]).add_(other[:, None]).clamp_(0, 1)
+    return (images * factor[:, None, None, None]).add_(other[:, None]).clamp_(0, 1)

@@ -14,19 +14,18 @@ def colour_planes(images: Tensor) -> Tensor:
     return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
-def standardise_(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Subtract each colour's mean and divide by its standard deviation, in place."""
-    for plane, centre, spread in zip(images.unbind(1), mean, std, strict=True):
-        plane.sub_(centre).div_(spread)
-    return images
+def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Subtract each colour's mean and divide by its standard deviation; a new tensor."""
+    planes = zip(images.unbind(1), mean, std, strict=True)
+    return torch.stack([(plane - centre).div_(spread) for plane, centre, spread in planes], dim=1)
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """float32 [N, 3, H, W], channels-last, standardised, of uint8 [N, 3, H, W]: the image itself, not a view of it."""
-    return standardise_(colour_planes(images), mean, std).contiguous(memory_format=torch.channels_last)
+    return standardise(colour_planes(images), mean, std).contiguous(memory_format=torch.channels_last)
 
 
 def denormalise(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 [N, 3, H, W] of standardised float [N, 3, H, W]: the picture that a network saw."""
-    planes = [plane * spread + centre for plane, centre, spread in zip(views.unbind(1), mean, std, strict=True)]
+    planes = [plane * spread + centre for plane, centre, spread in zip(views.float().unbind(1), mean, std, strict=True)]
     return torch.stack(planes, dim=1).mul_(255).round_().clamp_(0, 255).to(torch.uint8)

@@ -6,8 +6,8 @@ from torch import Tensor
 THRESHOLD = 128 / 255
 
 
-def solarise_(images: Tensor, chosen: Tensor) -> Tensor:
-    """Invert what is lighter than the middle in the chosen images (bool [N]) of float [N, C, H, W], in place."""
+def solarise(images: Tensor, chosen: Tensor) -> Tensor:
+    """Invert what is lighter than the middle in the chosen images (bool [N]) of float [N, C, H, W]."""
     # No pixel reaches infinity, so the other images stay as they are.
     threshold = torch.where(chosen, THRESHOLD, torch.inf)[:, None, None, None]
-    return torch.where(images >= threshold, 1 - images, images, out=images)
+    return torch.where(images >= threshold, 1 - images, images)

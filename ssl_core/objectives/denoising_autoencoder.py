@@ -50,7 +50,7 @@ class DenoisingAutoencoder(Objective):
 
     def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The squared error of the restored view."""
-        (clean,) = views
+        clean = views[0].float()
         return {"reconstruction": F.mse_loss(self.decoder(self.backbone(self.corrupt(clean))).float(), clean)}
 
     def corrupt(self, images: Tensor) -> Tensor:
@@ -64,6 +64,6 @@ class DenoisingAutoencoder(Objective):
 
     def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
         """Clean, corrupted and restored, a row each."""
-        (clean,) = views
+        clean = views[0].float()
         corrupted = self.corrupt(clean)
         return {"reconstructions": torch.stack([clean, corrupted, self.decoder(self.backbone(corrupted)).float()])}

@@ -62,7 +62,7 @@ class Jigsaw(Objective):
 
     def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The cross-entropy of the permutation; its index is the pseudo-label."""
-        tiles, order = self.shuffle(views[0])
+        tiles, order = self.shuffle(views[0].float())
         h = self.backbone(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2])
         return {"permutation": F.cross_entropy(self.head(h.flatten(1)).float(), order)}
 
@@ -81,12 +81,13 @@ class Jigsaw(Objective):
 
     def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
         """The views, and below each its tiles as the network is given them."""
-        tiles, _ = self.shuffle(views[0])
-        gap = views[0].shape[-1] // self.config.grid - self.tile
+        view = views[0].float()
+        tiles, _ = self.shuffle(view)
+        gap = view.shape[-1] // self.config.grid - self.tile
         rows = F.pad(tiles, (0, gap, 0, gap)).unflatten(1, (self.config.grid, self.config.grid))
         puzzles = rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
-        missing = views[0].shape[-1] - puzzles.shape[-1]
-        return {"puzzles": torch.stack([views[0], F.pad(puzzles, (0, missing, 0, missing))])}
+        missing = view.shape[-1] - puzzles.shape[-1]
+        return {"puzzles": torch.stack([view, F.pad(puzzles, (0, missing, 0, missing))])}
 
 
 def permutation_set(tiles: int, count: int) -> Tensor:

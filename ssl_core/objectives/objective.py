@@ -13,11 +13,13 @@ from ssl_core.backbones import Backbone
 class Objective(nn.Module):
     """A self-supervised method: its networks and the loss that it minimises.
 
-    Every objective is built as `Objective(config, backbone, image_size, classes)`.
+    Every objective is built as `Objective(config, backbone, image_size, classes)`. It takes `views` views of the
+    image's size, and where `local_views` is true any number of smaller ones.
     """
 
     family: ClassVar[str]
     views: ClassVar[int]
+    local_views: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -26,7 +28,8 @@ class Objective(nn.Module):
     def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Weighted loss terms (float32 scalars) by name; pretraining minimises their sum.
 
-        `views`: normalised float32 images [B, 3, H, W], one tensor a view. `labels` [B] reach the supervised baseline
+        `views`: normalised images [B, 3, H, W], one tensor a view, bfloat16 as `Augment` makes them: what reads their
+        pixels other than through a network makes them float32 first. `labels` [B] reach the supervised baseline
         alone: the loop has none to give to any other.
         """
         raise NotImplementedError
