@@ -21,12 +21,15 @@ Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Test figures of every variant, `figures[variant][seed][key]`; by variant, costs over seeds, and why collapsed."""
+    """Test figures of every variant, `figures[variant][seed][key]`; by variant, costs over seeds.
+
+    `troubles`: a sentence for each cell that collapsed or ended early.
+    """
 
     families: dict[str, str]
     figures: dict[str, dict[int, dict[Key, float]]]
     costs: dict[str, list[dict[str, dict[str, Any]]]]
-    collapsed: dict[str, str]
+    troubles: list[str]
 
     @property
     def seeds(self) -> list[int]:
@@ -81,14 +84,14 @@ def read() -> Comparison:
             name: [observations.read(cells.identity(written, cell)) for cell in of_one]
             for name, of_one in of_variants.items()
         },
-        collapsed={name: why for name, of_one in of_variants.items() if (why := _why_collapsed(of_one))},
+        troubles=[trouble for of_one in of_variants.values() for cell in of_one for trouble in _troubles(cell)],
     )
 
 
-def _why_collapsed(of_variant: list[Cell]) -> str:
-    for cell in of_variant:
-        file = cell.folder("evaluate") / "verdict.json"
-        verdict = json.loads(file.read_text()) if file.exists() else {}
-        if verdict.get("collapsed"):
-            return f"{cell.name}: {verdict['why']}"
-    return ""
+def _troubles(cell: Cell) -> list[str]:
+    outcome, verdict = (
+        json.loads(file.read_text()) if file.exists() else {}
+        for file in (cell.folder("pretrain") / "outcome.json", cell.folder("evaluate") / "verdict.json")
+    )
+    said = [f"Ended early: {cell.name}: {outcome['stopped']}."] if outcome.get("stopped") else []
+    return [*said, f"Collapsed: {cell.name}: {verdict['why']}."] if verdict.get("collapsed") else said

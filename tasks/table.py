@@ -69,7 +69,7 @@ def notes(compared: Comparison) -> list[str]:
         said.append("random (baseline) has its initial weights: fine-tuned, it is training from scratch on that share.")
     if any(compared.cost(variant, "pretrain", "seconds") is None for variant in compared.figures):
         said.append(f"A cost of {UNKNOWN} was not observed on this machine: the cell came from a cache.")
-    return said + [f"Collapsed: {why}." for why in compared.collapsed.values()]
+    return said + compared.troubles
 
 
 def _columns(compared: Comparison) -> list[tuple[str, str, Key]]:

@@ -127,11 +127,16 @@ def test_one_seed_has_no_interval_and_an_unknown_cost_is_a_dash(tmp_path: Path) 
     assert "was not observed on this machine" in said
 
 
-def test_a_collapsed_cell_is_named(tmp_path: Path) -> None:
+def test_a_cell_that_collapsed_or_ended_early_is_named(tmp_path: Path) -> None:
     project(tmp_path, seeds=[0])
+    outcome = Cell(variant="random", seed=0).folder("pretrain") / "outcome.json"
+    outcome.write_text(json.dumps({"steps": 7, "stopped": "the representations collapsed at step 2"}))
     verdict = Cell(variant="simclr", seed=0).folder("evaluate") / "verdict.json"
     verdict.write_text(json.dumps({"collapsed": True, "why": "all images share one representation"}))
-    assert "Collapsed: simclr-0: all images share one representation." in table.text(comparison.read())
+    said = table.text(comparison.read())
+    assert "Collapsed: simclr-0: all images share one representation." in said
+    assert "Ended early: random-0: the representations collapsed at step 2." in said
+    assert said.count("Ended early") == said.count("Collapsed:") == 1
 
 
 def test_without_labels_the_label_free_figures_rank(tmp_path: Path) -> None:
