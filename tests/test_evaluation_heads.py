@@ -6,14 +6,16 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ssl_core.evaluation import EvaluationConfig, knn, probe
+from ssl_core.evaluation import EvaluationConfig, knn, logistic, probe
 from ssl_core.evaluation.downstream import Downstream, LinearHead, Protocol
 from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.metrics import accuracy, macro_f1
@@ -54,24 +56,66 @@ def test_the_head_standardises_and_leaves_constant_dimensions_alone() -> None:
     torch.testing.assert_close(LinearHead(h, 2).standardise(h), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("weight_decay", [1e-3, 1e-1])
-def test_the_probe_reaches_the_optimum_of_logistic_regression(weight_decay: float) -> None:
-    train, test = blobs(600), blobs(400, seed=1)
-    head = LinearHead(train.representations, 3)
-    x, labels = head.standardise(train.representations), torch.from_numpy(train.labels)
-    probe.fit(head, x, labels, weight_decay)
-    peer = LogisticRegression(C=1 / (weight_decay * len(train)), tol=1e-10, max_iter=10_000)
-    peer.fit(x.double().numpy(), train.labels)
+def objective(x: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, weight_decay: float) -> Tensor:
+    """The probe's loss in float64."""
+    loss = cross_entropy(x.double() @ weight.double().T + bias.double(), labels)
+    return loss + weight_decay / 2 * weight.double().square().sum()
 
-    def objective(weight: torch.Tensor, bias: torch.Tensor) -> float:
-        loss = cross_entropy(x.double() @ weight.double().T + bias.double(), labels)
-        return (loss + weight_decay / 2 * weight.double().square().sum()).item()
 
-    ours = objective(head.linear.weight.detach(), head.linear.bias.detach())
-    theirs = objective(torch.from_numpy(peer.coef_), torch.from_numpy(peer.intercept_))
-    assert ours == pytest.approx(theirs, abs=1e-6)
-    expected = peer.predict(head.standardise(test.representations).double().numpy())
-    assert (probe.predict(head, test) == expected).mean() > 0.995
+def standardised(split: Split) -> tuple[Tensor, Tensor]:
+    h = split.representations
+    return LinearHead(h, 2).standardise(h), torch.from_numpy(split.labels)
+
+
+@pytest.mark.parametrize(("count", "size", "classes"), [(600, 8, 3), (60, 100, 3), (5, 30, 5), (900, 20, 200)])
+def test_the_probe_reaches_the_optimum_of_logistic_regression(count: int, size: int, classes: int) -> None:
+    train = blobs(count, size=size, classes=classes)
+    train.labels[:classes] = np.arange(classes)  # five images of five classes: one of each
+    x, labels = standardised(train)
+    grid = [1e-1, 1e-2, 1e-3]
+    for decay, weight, bias in zip(grid, *logistic.solve(x, labels, classes, grid), strict=True):
+        peer = LogisticRegression(C=1 / (decay * count), tol=1e-10, max_iter=10_000).fit(x.double().numpy(), labels)
+        theirs = objective(x, labels, torch.from_numpy(peer.coef_), torch.from_numpy(peer.intercept_), decay)
+        assert objective(x, labels, weight, bias, decay).item() == pytest.approx(theirs.item(), abs=1e-5)
+        expected = peer.predict(x.double().numpy())
+        assert ((x @ weight.T + bias).argmax(dim=1).numpy() == expected).mean() > 0.99
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([20, 400]), st.floats(0, 4))
+def test_the_optimum_turns_with_the_representations(seed: int, count: int, orders: float) -> None:
+    """And is one, however far the dimensions' scales are apart: the gradient vanishes there."""
+    x, labels = standardised(blobs(count, seed=seed, size=32))
+    x = x * torch.logspace(0, -orders, 32)
+    turn = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(seed))).Q
+    grid = [1e-1, 1e-3]
+    plain, turned = logistic.solve(x, labels, 3, grid), logistic.solve(x @ turn, labels, 3, grid)
+    for k, (decay, weight, bias) in enumerate(zip(grid, *plain, strict=True)):
+        there = objective(x @ turn, labels, turned[0][k], turned[1][k], decay)
+        assert there.item() == pytest.approx(objective(x, labels, weight, bias, decay).item(), abs=1e-5)
+        at = (weight.double().requires_grad_(), bias.double().requires_grad_())
+        gradients = torch.autograd.grad(objective(x, labels, *at, decay), at)
+        assert max(gradient.abs().max().item() for gradient in gradients) < 1e-3
+
+
+def test_the_fits_do_not_depend_on_each_other_and_repeat_bit_for_bit() -> None:
+    x, labels = standardised(blobs(400, size=32))
+    grid = [1.0, 1e-2, 1e-4]
+    first, again = logistic.solve(x, labels, 3, grid), logistic.solve(x, labels, 3, grid)
+    assert all(map(torch.equal, first, again))
+    for k, decay in enumerate(grid):
+        weight, bias = logistic.solve(x, labels, 3, [decay])
+        alone, together = (
+            objective(x, labels, *fit, decay) for fit in ((weight[0], bias[0]), (first[0][k], first[1][k]))
+        )
+        assert alone.item() == pytest.approx(together.item(), abs=1e-5)
+
+
+def test_images_in_several_parts_give_the_same_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = standardised(blobs(400, size=32))
+    whole = logistic.solve(x, labels, 3, [1e-2])
+    monkeypatch.setattr(logistic, "ROWS", 150)
+    torch.testing.assert_close(logistic.solve(x, labels, 3, [1e-2]), whole, atol=1e-3, rtol=1e-3)
 
 
 def test_the_weight_decay_is_the_best_on_val_and_the_strongest_of_equals() -> None:
