@@ -15,6 +15,7 @@ from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective, Supervised
+from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.training import optimiser as optimisation
@@ -167,9 +168,10 @@ def test_a_loss_that_was_not_finite_between_two_records_is_noticed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_iterations_have_the_same_losses() -> None:
+@pytest.mark.parametrize("config", [SimCLRConfig(name="simclr"), JigsawConfig(name="jigsaw", gap=0)])
+def test_compiled_iterations_have_the_same_losses(config: Any) -> None:
     eager, compiled = (
-        run(acceleration=Acceleration(precision=torch.float32, compiled=on), record_every=1, epochs=1)[1]
+        run(config=config, acceleration=Acceleration(precision=torch.float32, compiled=on), record_every=1, epochs=1)[1]
         for on in (False, True)
     )
     assert [row[2]["loss"] for row in eager] == pytest.approx([row[2]["loss"] for row in compiled], rel=1e-3)

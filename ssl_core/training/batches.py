@@ -60,7 +60,7 @@ class Resident:
     def batches(self, indices: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Each index with its images."""
         for index in indices:
-            yield index, self.pixels[torch.from_numpy(index).to(self.device)].permute(0, 3, 1, 2)
+            yield index, self.pixels[on_device(index, self.device)].permute(0, 3, 1, 2)
 
 
 class Streamed:
@@ -110,6 +110,12 @@ def images(parts: Sequence[np.ndarray], device: torch.device, limit: int | None 
     """
     wanted = sum(part.nbytes for part in parts)
     return (Resident if wanted <= (free_memory(device) // 2 if limit is None else limit) else Streamed)(parts, device)
+
+
+def on_device(index: np.ndarray, device: torch.device) -> Tensor:
+    """An index as a tensor on the device; the host does not wait for the copy."""
+    copied = torch.from_numpy(index)
+    return copied.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else copied
 
 
 def free_memory(device: torch.device) -> int:

@@ -1,7 +1,9 @@
 """One iteration of pretraining: views, forward, backward, update. Nothing is read back to the host."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -50,17 +52,24 @@ class Iteration:
         if self.share[1] > 1:
             self.network = DistributedDataParallel(objective, broadcast_buffers=False)
         if self.acceleration.compiled:
-            self.network = torch.compile(self.network)  # pyright: ignore[reportAttributeAccessIssue] (torch's stub)
+            # What an objective draws is then what it draws when it is not compiled.
+            options: dict[str, Any] = {"fallback_random": True}
+            self.network = torch.compile(self.network, options=options)  # pyright: ignore[reportAttributeAccessIssue]
         self.finite = torch.ones((), dtype=torch.bool, device=generator.device)
-        self.warm_up = WARM_UP if self.acceleration.captured else -1
+        self.warm_up = WARM_UP
         self.graph: _Graph | None = None
 
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Make one step on these images."""
-        if self.graph is None and self.warm_up == 0:
+        if not self.acceleration.captured:
+            return self.run(images, labels)
+        if self.warm_up > 0:
+            self.warm_up -= 1
+            with _beside():
+                return self.run(images, labels)
+        if self.graph is None:
             self.graph = _Graph(self, images, labels)
-        self.warm_up -= 1
-        return self.run(images, labels) if self.graph is None else self.graph.replay(images, labels)
+        return self.graph.replay(images, labels)
 
     def run(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """The iteration itself."""
@@ -83,11 +92,21 @@ class Iteration:
         (loss / self.accumulate).backward()
         return {name: term.detach() for name, term in terms.items()}
 
-    def _gradients_wait(self, part: int):
+    def _gradients_wait(self, part: int) -> AbstractContextManager[None]:
         """All parts but the last keep their gradients to this process; the last sends the sum."""
         if isinstance(self.network, DistributedDataParallel) and part < self.accumulate - 1:
             return self.network.no_sync()
         return nullcontext()
+
+
+@contextmanager
+def _beside() -> Iterator[None]:
+    """Work on a stream beside the default one, as a capture does, so that nothing is tied to the default stream."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream().wait_stream(stream)
 
 
 class _Graph:

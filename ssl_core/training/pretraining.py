@@ -98,7 +98,7 @@ def pretrain(
         rate = optimisation.rate(config.optimiser, run.step, steps, config.batch_size)
         optimisation.set_rate(optimiser, rate)
         with memory.refusing_what_does_not_fit(objective, batch, augment, config.batch_size):
-            terms = iteration(batch, None if labels is None else labels[torch.from_numpy(index).to(images.device)])
+            terms = iteration(batch, None if labels is None else labels[batches.on_device(index, images.device)])
         objective.after_step((run.step + 1) / steps)
         if run.step % config.record_every == 0 or run.step == steps - 1:
             values = watch.losses(terms, run.step) | watch.diagnostics(objective, batch, augment)
