@@ -92,8 +92,12 @@ def finished(
 
 
 def _compile() -> Callable[..., list[Tensor]]:
+    # A product and a sum may be one instruction, which rounds once: a tenth faster on a CPU.
+    fused = {"cpp.enable_floating_point_contract_flag": "fast"}
     # Isolated, so that another Augment's recipes do not count against this one's limit of recompilations.
-    return torch.compile(finished, fullgraph=True, dynamic=False, isolate_recompiles=True)  # pyright: ignore[reportCallIssue]
+    return torch.compile(  # pyright: ignore[reportCallIssue]
+        finished, fullgraph=True, dynamic=False, isolate_recompiles=True, options=fused
+    )
 
 
 def _empty(images: Tensor, size: int | None) -> Tensor:
