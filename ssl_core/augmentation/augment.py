@@ -115,7 +115,8 @@ def _chunks(images: Tensor) -> Iterator[tuple[int, int, bool]]:
     size = count
     if images.device.type == "cpu":
         # A multiple of the places, so that every piece begins with the same one and is the same program.
-        fitting = max(PLACES, PIXELS_PER_THREAD * torch.get_num_threads() // (height * width) // PLACES * PLACES)
+        # With fewer than 16 images, calls cost more than the cache saves.
+        fitting = max(4, PIXELS_PER_THREAD * torch.get_num_threads() // (height * width) // PLACES) * PLACES
         size = min(count, fitting)
     for start in range(0, count, max(size, 1)):
         stop = min(start + size, count)
