@@ -4,5 +4,5 @@ from benchmarks import stages, views
 
 if __name__ == "__main__":
     stages.main()
-    print("\nviews, of which each image gets two, beside torchvision's per-image transforms:")
+    print("\nviews beside those of other libraries:")
     views.main()

@@ -1,104 +1,173 @@
-"""Views per second beside torchvision's per-image transforms: `python -m benchmarks.views`.
+"""Views per second beside other libraries: `python -m benchmarks.views`.
 
-Both make the default recipe's two views of the same images. The contenders take turns, so that a busy machine slows all
-of them alike, and the medians are compared. torchvision's pipelines are what a data loader's worker runs.
+All make SimCLR's two views of the same images. The contenders take turns, so that a busy machine slows all of them
+alike, and images per second of processor time are compared: what one core makes. kornia and lightly take part where
+they can be imported.
 """
 
 import argparse
+import importlib
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torchvision.transforms import functional, v2
 from torchvision.transforms.v2 import Transform
 
-from ssl_core.augmentation import Augment, Recipe
+from ssl_core.augmentation import Augment, ColourJitter, RandomResizedCrop, Recipe
 from ssl_core.augmentation.blur import kernel_radius
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+CROP = (0.08, 1.0)
+JITTER = (0.8, 0.8, 0.8, 0.2)
+SIGMA = (0.1, 2.0)
+RECIPE = Recipe(
+    crop=RandomResizedCrop(scale=CROP),
+    jitter=ColourJitter(brightness=JITTER[0], contrast=JITTER[1], saturation=JITTER[2], hue=JITTER[3], probability=0.8),
+)
+Run = Callable[[], int]
 
 
-def torchvision_recipe(recipe: Recipe, size: int) -> list[Transform]:
-    """The same operations as per-image torchvision transforms, up to the conversion to a float tensor."""
-    assert recipe.crop is not None
-    assert recipe.jitter is not None
-    assert recipe.blur is not None
-    jitter = recipe.jitter
-    strengths = (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
-    blur = v2.GaussianBlur(2 * kernel_radius(size, size) + 1, recipe.blur.sigma)
+class Row(NamedTuple):
+    """A contender's median images per second of processor time, two views each, and half the quartiles' distance.
+
+    Both are None where the contender is not installed.
+    """
+
+    size: int
+    name: str
+    rate: float | None
+    spread: float | None
+
+
+def stored(count: int, size: int) -> Tensor:
+    """uint8 [count, 3, size, size], channels-last, smoother than noise."""
+    small = torch.randint(0, 256, (count, size // 4, size // 4, 3), dtype=torch.uint8)
+    return small.repeat_interleave(4, 1).repeat_interleave(4, 2).permute(0, 3, 1, 2)
+
+
+def torchvision_recipe(size: int) -> list[Transform]:
+    """SimCLR's operations as torchvision's, up to the conversion to a float tensor."""
     return [
-        v2.RandomResizedCrop(size, recipe.crop.scale, recipe.crop.ratio, antialias=True),
-        v2.RandomHorizontalFlip(recipe.flip),
-        v2.RandomApply([v2.ColorJitter(*strengths)], jitter.probability),
-        v2.RandomGrayscale(recipe.greyscale),
-        v2.RandomApply([blur], recipe.blur.probability),
+        v2.RandomResizedCrop(size, CROP, antialias=True),
+        v2.RandomHorizontalFlip(),
+        v2.RandomApply([v2.ColorJitter(*JITTER)], 0.8),
+        v2.RandomGrayscale(0.2),
+        v2.RandomApply([v2.GaussianBlur(2 * kernel_radius(size, size) + 1, SIGMA)], 0.5),
     ]
 
 
-def contenders(images: Tensor) -> dict[str, Callable[[], int]]:
-    """Functions that make two views of some of the images and return of how many."""
-    recipe = Recipe()
-    augment = Augment([recipe], MEAN, STD)
-    generator = torch.Generator().manual_seed(0)
-    few = images[: max(16, len(images) // 16)]
-    pictures = [functional.to_pil_image(image) for image in few]
-    operations = torchvision_recipe(recipe, images.shape[-1])
-    as_float = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
-    of_picture = v2.Compose([*operations, v2.ToImage(), *as_float])
-    of_tensor = v2.Compose([*operations, *as_float])
+def ours(images: Tensor, compiled: bool) -> Run:
+    augment, generator = Augment([RECIPE], MEAN, STD, compiled=compiled), torch.Generator().manual_seed(0)
+    return lambda: len(augment(images, generator)[0])
 
-    def ours() -> int:
-        augment(images, generator)
-        return len(images)
 
-    def per_image(transform: v2.Compose, sources: list) -> int:
+def per_image(transform: Callable[[Any], object], sources: list[Any], calls: int = 2) -> Run:
+    """A transform of one image, called as often as it takes for two views."""
+
+    def run() -> int:
         for source in sources:
-            transform(source)
-            transform(source)
+            for _ in range(calls):
+                transform(source)
         return len(sources)
 
-    return {
-        "stopgrad": ours,
-        "torchvision PIL": lambda: per_image(of_picture, pictures),
-        "torchvision tensor": lambda: per_image(of_tensor, list(few)),
-    }
+    return run
 
 
-def rates(images: Tensor, repeats: int) -> dict[str, float]:
-    """Median images per second of each contender."""
-    runs = contenders(images)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+def torchvision_pipeline(images: Tensor, pictures: bool) -> Run:
+    few = list(images[: max(16, len(images) // 16)])
+    last = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    first = [v2.ToImage()] if pictures else []
+    transform = v2.Compose([*torchvision_recipe(images.shape[-1]), *first, *last])
+    return per_image(transform, [functional.to_pil_image(image) for image in few] if pictures else few)
+
+
+def kornia(images: Tensor) -> Run:
+    theirs: Any = importlib.import_module("kornia.augmentation")
+    size = images.shape[-1]
+    width = 2 * kernel_radius(size, size) + 1
+    transform = torch.nn.Sequential(
+        theirs.RandomResizedCrop((size, size), scale=CROP),
+        theirs.RandomHorizontalFlip(),
+        theirs.ColorJitter(*JITTER, p=0.8),
+        theirs.RandomGrayscale(p=0.2),
+        theirs.RandomGaussianBlur((width, width), SIGMA, p=0.5),
+        theirs.Normalize(MEAN, STD),
+    )
+    batch = images[:128].contiguous()
+
+    def run() -> int:
+        for _ in range(2):
+            transform(batch.float() / 255)
+        return len(batch)
+
+    return run
+
+
+def lightly(images: Tensor) -> Run:
+    theirs: Any = importlib.import_module("lightly.transforms")
+    transform = theirs.SimCLRTransform(input_size=images.shape[-1], normalize={"mean": MEAN, "std": STD})
+    # One call makes both views, with SimCLR's settings, which are its defaults.
+    return per_image(transform, [functional.to_pil_image(image) for image in images[:16]], calls=1)
+
+
+CONTENDERS: dict[str, Callable[[Tensor], Run]] = {
+    "stopgrad (eager)": partial(ours, compiled=False),
+    "stopgrad (compiled)": partial(ours, compiled=True),
+    "torchvision PIL": partial(torchvision_pipeline, pictures=True),
+    "torchvision tensor": partial(torchvision_pipeline, pictures=False),
+    "kornia (batched)": kornia,
+    "lightly": lightly,
+}
+
+
+def measure(size: int, batch: int, repeats: int) -> list[Row]:
+    """A row for each contender, on images of this side, with the threads that torch is set to."""
+    images, runs = stored(batch, size), {}
+    for name, make in CONTENDERS.items():
+        try:
+            runs[name] = make(images)
+        except ImportError:
+            runs[name] = None
+    rates: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(repeats + 1):
         for name, run in runs.items():
-            started = time.perf_counter()
-            count = run()
-            if repeat:  # the first round warms up
-                seconds[name].append((time.perf_counter() - started) / count)
-    return {name: 1 / statistics.median(each) for name, each in seconds.items()}
+            started = time.process_time()
+            count = run() if run else 0
+            if repeat and run:  # the first round warms up and compiles
+                rates[name].append(count / (time.process_time() - started))
+    return [_row(size, name, measured) for name, measured in rates.items()]
+
+
+def _row(size: int, name: str, rates: list[float]) -> Row:
+    if not rates:
+        return Row(size, name, None, None)
+    low, middle, high = statistics.quantiles(rates, n=4)
+    return Row(size, name, middle, (high - low) / 2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Images per second (two views each) beside torchvision.")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[28, 32, 96], help="sides of the images in pixels")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="CPU threads")
+    parser = argparse.ArgumentParser(description="Images (two views each) per second of processor time.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 96], help="sides of the images in pixels")
     parser.add_argument("--batch", type=int, default=512, help="images in a batch")
-    parser.add_argument("--repeats", type=int, default=15, help="rounds; the median counts")
+    parser.add_argument("--repeats", type=int, default=15, help="rounds (2 or more); the median counts")
     options = parser.parse_args()
-    print(f"images/s, two views each, default recipe, torch {torch.__version__}, {platform.machine()}")
-    print(f"{'px':>4} {'threads':>7} {'contender':<20} {'images/s':>9} {'stopgrad is':>12}")
+    torch.set_num_threads(1)
+    print(f"images/s of one core, two SimCLR views each, torch {torch.__version__}, {platform.machine()}")
+    print(f"{'px':>4} {'contender':<20} {'images/s':>9} {'spread':>8} {'x torchvision PIL':>18}")
     for size in options.sizes:
-        stored = torch.randint(0, 256, (options.batch, size // 4, size // 4, 3), dtype=torch.uint8)
-        images = stored.repeat_interleave(4, 1).repeat_interleave(4, 2).permute(0, 3, 1, 2)
-        for threads in options.threads:
-            torch.set_num_threads(threads)
-            measured = rates(images, options.repeats)
-            for name, rate in measured.items():
-                print(
-                    f"{size:>4} {threads:>7} {name:<20} {rate:>9.0f} {measured['stopgrad'] / rate:>11.1f}x", flush=True
-                )
+        rows = measure(size, options.batch, options.repeats)
+        slowest = next(row.rate for row in rows if row.name == "torchvision PIL")
+        for _, name, rate, spread in rows:
+            if rate is None or spread is None or slowest is None:
+                print(f"{size:>4} {name:<20} not installed")
+            else:
+                print(f"{size:>4} {name:<20} {rate:>9,.0f} ± {spread:>6,.0f} {rate / slowest:>17.1f}x", flush=True)
 
 
 if __name__ == "__main__":

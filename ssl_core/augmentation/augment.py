@@ -92,8 +92,12 @@ def finished(
 
 
 def _compile() -> Callable[..., list[Tensor]]:
+    # A product and a sum may be one instruction, which rounds once: a tenth faster on a CPU.
+    fused = {"cpp.enable_floating_point_contract_flag": "fast"}
     # Isolated, so that another Augment's recipes do not count against this one's limit of recompilations.
-    return torch.compile(finished, fullgraph=True, dynamic=False, isolate_recompiles=True)  # pyright: ignore[reportCallIssue]
+    return torch.compile(  # pyright: ignore[reportCallIssue]
+        finished, fullgraph=True, dynamic=False, isolate_recompiles=True, options=fused
+    )
 
 
 def _empty(images: Tensor, size: int | None) -> Tensor:
@@ -111,7 +115,8 @@ def _chunks(images: Tensor) -> Iterator[tuple[int, int, bool]]:
     size = count
     if images.device.type == "cpu":
         # A multiple of the places, so that every piece begins with the same one and is the same program.
-        fitting = max(PLACES, PIXELS_PER_THREAD * torch.get_num_threads() // (height * width) // PLACES * PLACES)
+        # With fewer than 16 images, calls cost more than the cache saves.
+        fitting = max(4, PIXELS_PER_THREAD * torch.get_num_threads() // (height * width) // PLACES) * PLACES
         size = min(count, fitting)
     for start in range(0, count, max(size, 1)):
         stop = min(start + size, count)
