@@ -12,6 +12,7 @@ import torch
 from conftest import ENVIRONMENT, PROJECT
 from test_pretraining import run, weights
 
+from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
@@ -151,3 +152,15 @@ def test_kill_9_at_any_instant_changes_nothing(tmp_path: Path) -> None:
     assert not file.exists(), "the run ended before it was killed"
     subprocess.run(command, cwd=PROJECT, env=ENVIRONMENT, check=True, capture_output=True)
     assert torch.equal(torch.load(file, weights_only=True), expected)
+
+
+def test_the_state_before_a_collapse_is_the_one_that_is_kept(tmp_path: Path) -> None:
+    thresholds = CollapseThresholds(embedding_std=10.0, rankme=500.0)  # which every representation is below
+    checkpoints = Checkpoints(tmp_path, FINGERPRINT, every_seconds=0)
+    _, _, outcome = run(checkpoints=checkpoints, collapse=thresholds, epochs=4, record_every=1)
+    assert outcome.stopped
+    state = checkpoints.load()
+    assert state
+    assert state["step"] == 2  # the warm-up's; from then on it is collapsed
+    _, _, again = run(checkpoints=checkpoints, collapse=thresholds, epochs=4, record_every=1)
+    assert again.stopped == outcome.stopped

@@ -91,9 +91,7 @@ def pretrain(
     objective.train()
     indices = batches.order(len(images), config.batch_size, run.step, steps, seed)
     own_batches = images.batches(_own_rows(index, config.accumulate) for index in indices)
-    bar = tqdm(
-        own_batches, initial=run.step, total=steps, unit="step", mininterval=1, disable=parallel.share()[0] > 0
-    )  # fmt: skip
+    bar = tqdm(own_batches, unit="step", initial=run.step, total=steps, mininterval=1, disable=parallel.share()[0] > 0)
     for index, batch in bar:
         rate = optimisation.rate(config.optimiser, run.step, steps, config.batch_size)
         optimisation.set_rate(optimiser, rate)
@@ -102,15 +100,14 @@ def pretrain(
         objective.after_step((run.step + 1) / steps)
         if run.step % config.record_every == 0 or run.step == steps - 1:
             values = watch.losses(terms, run.step) | watch.diagnostics(objective, batch, augment)
-            run.history.append(
-                (run.step, (run.step + 1) * config.batch_size / len(images), values | {"learning_rate": rate})
-            )
-            record(*run.history[-1])
+            epoch = (run.step + 1) * config.batch_size / len(images)
+            record(*run.note(epoch, values | {"learning_rate": rate}))
             bar.set_postfix(loss=f"{values['loss']:.3f}")
         run.step += 1
-        if stopped := watch.collapsed(run.history, config.optimiser.warmup * steps, config.collapse):
-            return Outcome(steps=run.step, seconds_before=run.seconds_before, stopped=stopped)
-        if checkpoints and checkpoints.due() and parallel.share()[0] == 0:
+        collapses = watch.collapses(run.history, config.optimiser.warmup * steps, config.collapse)
+        if len(collapses) == watch.PATIENCE:
+            return Outcome(steps=run.step, seconds_before=run.seconds_before, stopped=collapses[0])
+        if checkpoints and checkpoints.due() and not collapses and parallel.share()[0] == 0:
             watch.refuse_non_finite(iteration.finite, run.step)
             checkpoints.save(run.step, run.state())
     watch.refuse_non_finite(iteration.finite, run.step)

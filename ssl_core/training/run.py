@@ -22,6 +22,11 @@ class Run:
         self.history: list[Row] = []
         self.begun, self.seconds_before = time.perf_counter(), 0.0
 
+    def note(self, epoch: float, values: dict[str, float]) -> Row:
+        """Keep what was measured at the current step; gives its row of the history."""
+        self.history.append((self.step, epoch, values))
+        return self.history[-1]
+
     def state(self) -> dict[str, Any]:
         """All of it, as tensors and plain values."""
         device = self.generator.device

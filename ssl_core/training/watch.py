@@ -41,13 +41,15 @@ def diagnostics(objective: Objective, images: Tensor, augment: Augment) -> dict[
     return {"embedding_std": embedding_std(h), "rankme": rankme(h)}
 
 
-def collapsed(history: list[Row], warmed_up: float, thresholds: CollapseThresholds) -> str | None:
-    """Why a pretraining ends now; None where it goes on. Rows before step `warmed_up` do not count."""
-    last = [row for row in history[-PATIENCE:] if row[0] >= warmed_up]
-    verdicts = [collapse.verdict(values["embedding_std"], values["rankme"], thresholds) for *_, values in last]
-    if len(verdicts) < PATIENCE or not all(verdict.collapsed for verdict in verdicts):
-        return None
-    return f"the representations collapsed at step {last[0][0]}: {verdicts[0].why}"
+def collapses(history: list[Row], warmed_up: float, thresholds: CollapseThresholds) -> list[str]:
+    """Why each of the latest rows counts as collapsed, oldest first; none before step `warmed_up` does."""
+    said: list[str] = []
+    for step, _, values in reversed(history[-PATIENCE:]):
+        verdict = collapse.verdict(values["embedding_std"], values["rankme"], thresholds)
+        if not verdict.collapsed or step < warmed_up:
+            break
+        said.append(f"the representations collapsed at step {step}: {verdict.why}")
+    return said[::-1]
 
 
 def refuse_non_finite(finite: Tensor, step: int) -> None:
