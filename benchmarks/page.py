@@ -3,28 +3,34 @@
 import datetime
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
 
 @dataclass(kw_only=True)
 class Section:
-    """One table: what was measured, its columns and rows, and one sentence of what it means."""
+    """One table: what was measured, its columns and rows, one sentence of what it means, and the figures behind."""
 
     title: str
     measured: str
     columns: Sequence[str] = ()
     rows: list[list[str]] = field(default_factory=list)
     meaning: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
 
     def markdown(self) -> str:
         table = [self.columns, ["---"] * len(self.columns), *self.rows] if self.rows else []
         lines = "\n".join(f"| {' | '.join(row)} |" for row in table)
         return "\n\n".join(part for part in (f"## {self.title}", self.measured, lines, self.meaning) if part)
+
+
+Report = Callable[[Section], None]
+"""Is given a table whenever there is something new in it."""
 
 
 def page(title: str, introduction: str, sections: Iterable[Section]) -> str:
