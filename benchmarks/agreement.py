@@ -31,6 +31,8 @@ from ssl_core.training.optimiser import OptimiserConfig
 from ssl_core.training.pretraining import PretrainingConfig, pretrain
 
 SIDE, COUNT, BATCH, STEPS = 32, 320, 64, 10
+RATE = 0.002
+"""So low that rounding stays rounding: over the steps it grew to 2e-4 of a loss, where other draws made 2e-2."""
 EXACT = Acceleration(precision=torch.float32)
 CPU = torch.device("cpu")
 
@@ -86,23 +88,28 @@ def views_agree(device: torch.device) -> Verdict:
 def run(
     device: torch.device, acceleration: Acceleration, folder: Path | None = None, stop_at: int = -1
 ) -> tuple[list[float], Tensor]:
-    """Losses of a short pretraining and the weights it ends with; it is killed after step `stop_at`."""
+    """Losses of a short pretraining and how its weights moved; it is killed after step `stop_at`."""
     objective = simclr(ResNetConfig(name="resnet10", width=8), SIDE, ProjectorConfig())
     on_device(objective, device)
     losses: list[float] = []
+    before = _weights(objective)
 
     def record(step: int, _: float, values: dict[str, float]) -> None:
         losses.append(values["loss"])
         if step == stop_at:
             raise KilledError
 
-    optimiser = OptimiserConfig(name="sgd", learning_rate=0.08)
+    optimiser = OptimiserConfig(name="sgd", learning_rate=RATE)
     config = PretrainingConfig(epochs=STEPS * BATCH / COUNT, batch_size=BATCH, record_every=1, optimiser=optimiser)
     checkpoints = Checkpoints(folder, {}, every_seconds=0) if folder else None
     augment = views(PLAIN, compiled=acceleration.compiled)
     resident = Resident([images(COUNT, SIDE)], device)
     pretrain(objective, resident, None, augment, config, 0, record, checkpoints, acceleration)
-    return losses, torch.cat([p.detach().flatten() for p in objective.parameters()]).cpu()
+    return losses, _weights(objective) - before
+
+
+def _weights(module: torch.nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in module.parameters()]).cpu()
 
 
 class KilledError(Exception):
@@ -142,7 +149,7 @@ def resumes(captured: bool) -> Callable[[torch.device], Verdict]:
                 run(device, acceleration, Path(folder), stop_at=STEPS // 2)
             _, resumed = run(device, acceleration, Path(folder))
         difference = ((whole - resumed).norm() / whole.norm()).item()
-        return Verdict(difference < 1e-5, f"weights differ by {difference:.1e}")
+        return Verdict(difference < 1e-3, f"weights differ by {difference:.1e} of their way (allowed 0.001)")
 
     return check
 
@@ -178,7 +185,7 @@ CHECKS: dict[str, Callable[[torch.device], Verdict]] = {
     "captured is eager, float32": losses_agree(torch.float32, 1e-3, compiled=False, captured=True),
     "compiled is eager, float32": losses_agree(torch.float32, 1e-3, compiled=True, captured=False),
     "compiled and captured is eager, float32": losses_agree(torch.float32, 1e-3, compiled=True, captured=True),
-    "compiled and captured is eager, bf16": losses_agree(torch.bfloat16, 2e-2, compiled=True, captured=True),
+    "compiled and captured is eager, bf16": losses_agree(torch.bfloat16, 5e-3, compiled=True, captured=True),
     "a killed run resumes": resumes(captured=False),
     "a killed captured run resumes": resumes(captured=True),
     "streamed batches are resident ones": streamed_is_resident,
