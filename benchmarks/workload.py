@@ -31,7 +31,7 @@ def views(
     recipe: Recipe, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD, compiled: bool = False
 ) -> Augment:
     """What makes a recipe's views: the benchmarks' only call of `Augment`."""
-    return Augment(recipe, mean, std)
+    return Augment([recipe], mean, std, compiled=compiled)
 
 
 def images(count: int, side: int, seed: int = 0) -> np.ndarray:
