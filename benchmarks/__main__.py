@@ -7,6 +7,7 @@ here or on another machine.
 import argparse
 import json
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PACKAGES = ["torch", "torchvision", "numpy", "kornia", "lightly", "scikit-learn"]
 INTRODUCTION = """How fast Stopgrad is, beside other libraries and beside itself. All contenders of a table were timed
 in one run and took turns, A B A B, so that a busy moment slows all of them alike; ratios are taken round by round, and
-stand with their least and greatest. Make it again with `{command}`."""
+stand with their spread. Make it again with `{command}`."""
 
 
 def main() -> None:
@@ -37,10 +38,19 @@ def main() -> None:
     begun, sections = time.monotonic(), []
     for part in parts:
         torch.set_num_threads(options.threads)  # a part may have measured with others
-        made = part()
+        made = _made(part)
         sections += made
         print(*(section.markdown() for section in made), sep="\n\n", flush=True)
         write(sections, options.out, time.monotonic() - begun, quick)
+
+
+def _made(part: Callable[[], list[Section]]) -> list[Section]:
+    """A part's tables; where it breaks, what broke, and the other parts still count."""
+    try:
+        return part()
+    except Exception as error:
+        traceback.print_exc()
+        return [Section(title="Not measured", measured=f"{type(error).__name__}: {str(error)[:200]}")]
 
 
 def write(sections: list[Section], file: Path, seconds: float, quick: bool) -> None:
