@@ -10,6 +10,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 UV := $(shell command -v uv || echo .uv/bin/uv)
 PYTHON := $(shell command -v python3)
 INSTALLED := .venv/.installed
+PEERS := .venv-bench/.installed
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,21 +28,25 @@ check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@pyright
 	@lint-imports
 
-bench: $(INSTALLED) ## Measure speed and memory on this machine
-	@python -m benchmarks
+bench: $(PEERS) ## Measure speed and memory on this machine, beside other libraries, into docs/performance.md
+	@.venv-bench/bin/python -m benchmarks
 
 ui: $(INSTALLED) ## Start the MLflow and Prefect pages; Ctrl-C ends both
 	@python -m flows.ui
 
-lock: $(UV) ## Resolve pyproject.toml into requirements.lock
+lock: $(UV) ## Resolve pyproject.toml into requirements.lock, and with the benchmarks' peers into benchmarks/
 	@$(UV) pip compile --quiet --generate-hashes --group dev --python-version 3.11 pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --generate-hashes --group bench --python-version 3.11 -c requirements.lock pyproject.toml \
+		-o benchmarks/requirements.lock
 
 clean: ## Remove what a run made, but not the data, the cache or the environment
 	@rm -rf cells figures results
 
-$(INSTALLED): requirements.lock | $(UV)
-	@$(UV) venv --quiet --allow-existing --python 3.11 .venv
-	@$(UV) pip sync --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
+$(INSTALLED): requirements.lock
+$(PEERS): benchmarks/requirements.lock
+$(INSTALLED) $(PEERS): | $(UV)
+	@$(UV) venv --quiet --allow-existing --python 3.11 $(@D)
+	@$(UV) pip sync --python $(@D)/bin/python --require-hashes --compile-bytecode $<
 	@touch $@
 
 .uv/bin/uv:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from benchmarks.page import Section
 from ssl_core.data import prepared
 from tasks import cells
 from tasks.cells import Cell
@@ -23,22 +24,29 @@ PROJECT = Path(__file__).parent.parent
 CELL = Cell(variant="simclr", seed=0)
 
 
-def main() -> None:
-    """Measure and print."""
+def section() -> Section:
+    """The table, a row a stage."""
+    done = Section(
+        title="What a stage costs",
+        measured=(
+            "The default cell, one stage a process, pretrained for a tenth of an epoch. Overhead: from the process's "
+            "start to the stage's work."
+        ),
+        columns=["", "seconds in all", "overhead, s", "peak memory, GiB", "images/s"],
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         written = _project(folder)
-        seconds = _run(folder, "prepare")
+        prepare = _run(folder, "prepare")
         count = sum(part["count"] for part in prepared.load(folder / cells.PREPARED).card.splits.values())
-        print(f"prepare   {seconds:5.1f} s in all for {count:,} images (data already in data/raw)")
+        done.rows.append(["prepare", f"{prepare:.1f}", "", "", f"{count / prepare:,.0f}"])
         observed = folder / "observations" / cells.identity(written, CELL)
         for stage in ("pretrain", "embed", "evaluate"):
-            _run(folder, stage, CELL.variant, str(CELL.seed))
-            seen = json.loads((observed / f"{stage}.json").read_text())
-            print(
-                f"{stage:9} {seen['seconds']:5.1f} s, overhead {seen['overhead_seconds']:.1f} s, "
-                f"peak {seen['peak_memory_bytes'] / 2**30:.2f} GiB{_rate(seen)}"
+            seconds = _run(folder, stage, CELL.variant, str(CELL.seed))
+            done.rows.append(
+                [stage, f"{seconds:.1f}", *_observed(json.loads((observed / f"{stage}.json").read_text()))]
             )
+    return done
 
 
 def _project(folder: Path) -> dict[str, Any]:
@@ -59,8 +67,6 @@ def _run(folder: Path, stage: str, *arguments: str) -> float:
     return time.perf_counter() - begun
 
 
-def _rate(seen: dict[str, Any]) -> str:
-    if "images_per_second" not in seen:
-        return ""
-    rate = seen["images_per_second"]
-    return f", {rate:,.0f} images/s ({10_000 / rate:.1f} s for 10,000)"
+def _observed(seen: dict[str, Any]) -> list[str]:
+    rate = f"{seen['images_per_second']:,.0f}" if "images_per_second" in seen else ""
+    return [f"{seen['overhead_seconds']:.1f}", f"{seen['peak_memory_bytes'] / 2**30:.2f}", rate]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ssl_core.augmentation import normalise
+from ssl_core.progress import Bar
 
 BATCH = 256
 
@@ -59,7 +59,7 @@ def embed(network: nn.Module, images: Images, progress: str = "") -> np.ndarray:
     with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16):
         outputs = [
             network(images.batch(slice(start, start + BATCH))).float().cpu().numpy()
-            for start in tqdm(starts, desc=progress, unit="batch", mininterval=1, disable=not progress)
+            for start in Bar(starts, len(starts), "batch", name=progress, shown=bool(progress))
         ]
     return np.concatenate(outputs)
 

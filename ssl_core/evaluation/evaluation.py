@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import nn
-from tqdm import tqdm
 
 from ssl_core import collapse
 from ssl_core.augmentation import Augment
@@ -17,6 +16,7 @@ from ssl_core.evaluation import diagnostics, fine_tuning, fractions, knn, probe
 from ssl_core.evaluation.config import EvaluationConfig
 from ssl_core.evaluation.metrics import accuracy, macro_f1
 from ssl_core.evaluation.split import Split
+from ssl_core.progress import Bar
 
 MEASURED = ("val", "test")
 
@@ -57,7 +57,7 @@ def evaluate(
     figures = [Figure("label_free", "", None, name, *figure) for name in MEASURED for figure in free[name].items()]
     verdict = collapse.verdict(free["val"]["embedding_std"], free["val"]["rankme"], config.collapse)
     choices = {}
-    for fraction, parts in tqdm(_by_fraction(splits, classes, config), unit="label fraction"):
+    for fraction, parts in Bar(_by_fraction(splits, classes, config), len(config.label_fractions), "fraction"):
         made, choices[repr(fraction)] = _downstream(backbone, parts, len(classes), fraction, config)
         figures += made
     return Evaluation(figures=figures, choices=choices, verdict=verdict)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ssl_core import parallel
 from ssl_core.augmentation import Augment
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
+from ssl_core.progress import Bar
 from ssl_core.training import batches, memory, watch
 from ssl_core.training import optimiser as optimisation
 from ssl_core.training.batches import TrainingImages
@@ -91,7 +91,7 @@ def pretrain(
     objective.train()
     indices = batches.order(len(images), config.batch_size, run.step, steps, seed)
     own_batches = images.batches(_own_rows(index, config.accumulate) for index in indices)
-    bar = tqdm(own_batches, unit="step", initial=run.step, total=steps, mininterval=1, disable=parallel.share()[0] > 0)
+    bar = Bar(own_batches, steps, "step", done=run.step, shown=parallel.share()[0] == 0)
     for index, batch in bar:
         rate = optimisation.rate(config.optimiser, run.step, steps, config.batch_size)
         optimisation.set_rate(optimiser, rate)
@@ -102,7 +102,7 @@ def pretrain(
             values = watch.losses(terms, run.step) | watch.diagnostics(objective, batch, augment)
             epoch = (run.step + 1) * config.batch_size / len(images)
             record(*run.note(epoch, values | {"learning_rate": rate}))
-            bar.set_postfix(loss=f"{values['loss']:.3f}")
+            bar.note(f"loss={values['loss']:.3f}")
         run.step += 1
         collapses = watch.collapses(run.history, config.optimiser.warmup * steps, config.collapse)
         if len(collapses) == watch.PATIENCE:
