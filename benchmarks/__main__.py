@@ -28,11 +28,12 @@ def main() -> None:
     quick = options.quick
     torch.set_num_threads(options.threads)
     parts: list[Callable[[], list[Section]]] = [
+        # First, and shown last: a process's peak memory counts from that of the one that started it.
+        lambda: [stages.section()],
         lambda: [peers.views_section(quick)],
         lambda: [pretraining.section(quick)],
         lambda: precision.sections(quick),
         lambda: [peers.evaluation_section(quick)],
-        lambda: [stages.section()],
         lambda: of_gpu(options.gpu),
     ]
     begun, sections = time.monotonic(), []
@@ -41,7 +42,7 @@ def main() -> None:
         made = _made(part)
         sections += made
         print(*(section.markdown() for section in made), sep="\n\n", flush=True)
-        write(sections, options.out, time.monotonic() - begun, quick)
+        write(sections[1:] + sections[:1], options.out, time.monotonic() - begun, quick)
 
 
 def _made(part: Callable[[], list[Section]]) -> list[Section]:

@@ -43,8 +43,9 @@ class Race:
         self.case, self.device = TINY if tiny else CIFAR, device
         self.arrays = {name: np.load(folder / f"{name}_images.npy") for name in ("train", "val", "test")}
         self.labels = {name: np.load(folder / f"{name}_labels.npy") for name in self.arrays}
-        train = self.arrays["train"] / np.float32(255)
-        self.mean, self.std = (tuple(map(float, f(train, axis=(0, 1, 2), dtype=np.float64))) for f in (np.mean, np.std))
+        colours = self.arrays["train"].reshape(-1, 3)
+        self.mean = tuple((colours.mean(axis=0) / 255).tolist())
+        self.std = tuple((colours.std(axis=0) / 255).tolist())
         self.resident = Resident([self.arrays["train"]], device)
         fast = device.type == "cuda"
         self.acceleration = Acceleration(compiled=fast, captured=fast)

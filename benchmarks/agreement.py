@@ -1,7 +1,4 @@
-"""Whether a device computes what it should, before anything on it is timed.
-
-Two processes of the data-parallel check are this module, started by torchrun: `-m benchmarks.agreement FILE DEVICE`.
-"""
+"""Whether a device computes what it should, before anything on it is timed."""
 
 import contextlib
 import json
@@ -14,27 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.page import Report, Section
-from benchmarks.workload import PLAIN, STD, STRONG, images, simclr, views
-from ssl_core import parallel
+from benchmarks.short_run import BATCH, COUNT, EXACT, SIDE, STEPS, KilledError, compute_exactly, run
+from benchmarks.workload import PLAIN, STD, STRONG, images, views
 from ssl_core.augmentation import Recipe
 from ssl_core.augmentation.recipe import Draws
-from ssl_core.backbones import ResNetConfig
-from ssl_core.evaluation.embedding import on_device
-from ssl_core.heads import ProjectorConfig
 from ssl_core.training.batches import Resident, Streamed, order
-from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.iteration import Acceleration
-from ssl_core.training.optimiser import OptimiserConfig
-from ssl_core.training.pretraining import PretrainingConfig, pretrain
-
-SIDE, COUNT, BATCH, STEPS = 32, 320, 64, 10
-RATE = 0.002
-"""So low that rounding stays rounding: over the steps it grew to 2e-4 of a loss, where other draws made 2e-2."""
-EXACT = Acceleration(precision=torch.float32)
-CPU = torch.device("cpu")
 
 
 class Verdict(NamedTuple):
@@ -46,7 +30,7 @@ class Verdict(NamedTuple):
 
 def table(device: torch.device, left: Callable[[], float], report: Report) -> None:
     """The table of checks."""
-    _compute_exactly()
+    compute_exactly()
     done = Section(
         title="Correctness on the device",
         measured=f"Checked before anything is timed, {STEPS} steps of a ResNet-10 each.",
@@ -83,37 +67,6 @@ def views_agree(device: torch.device) -> Verdict:
         there = augment(pixels.to(device), torch.Generator(device))[0].float().cpu()
         means.append((here - there).abs().mean().item() * STD[0] * 255)
     return Verdict(max(means) < 0.5, f"mean difference {max(means):.4f} of 255")
-
-
-def run(
-    device: torch.device, acceleration: Acceleration, folder: Path | None = None, stop_at: int = -1
-) -> tuple[list[float], Tensor]:
-    """Losses of a short pretraining and how its weights moved; it is killed after step `stop_at`."""
-    objective = simclr(ResNetConfig(name="resnet10", width=8), SIDE, ProjectorConfig())
-    on_device(objective, device)
-    losses: list[float] = []
-    before = _weights(objective)
-
-    def record(step: int, _: float, values: dict[str, float]) -> None:
-        losses.append(values["loss"])
-        if step == stop_at:
-            raise KilledError
-
-    optimiser = OptimiserConfig(name="sgd", learning_rate=RATE)
-    config = PretrainingConfig(epochs=STEPS * BATCH / COUNT, batch_size=BATCH, record_every=1, optimiser=optimiser)
-    checkpoints = Checkpoints(folder, {}, every_seconds=0) if folder else None
-    augment = views(PLAIN, compiled=acceleration.compiled)
-    resident = Resident([images(COUNT, SIDE)], device)
-    pretrain(objective, resident, None, augment, config, 0, record, checkpoints, acceleration)
-    return losses, _weights(objective) - before
-
-
-def _weights(module: torch.nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in module.parameters()]).cpu()
-
-
-class KilledError(Exception):
-    """Ends a run between two steps."""
 
 
 def losses_agree(
@@ -173,7 +126,7 @@ def halves_agree(device: torch.device) -> Verdict:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "losses.json"
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-        command = [*torchrun, "-m", "benchmarks.agreement", str(file), device.type]
+        command = [*torchrun, "-m", "benchmarks.short_run", str(file), device.type]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             return Verdict(False, done.stderr[-300:].replace("\n", " "))
@@ -191,21 +144,3 @@ CHECKS: dict[str, Callable[[torch.device], Verdict]] = {
     "streamed batches are resident ones": streamed_is_resident,
     "two processes are one": halves_agree,
 }
-
-
-def _compute_exactly() -> None:
-    """Rounding alone may tell two ways apart."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-
-
-def main(file: str, device: str) -> None:
-    _compute_exactly()
-    with parallel.joined(torch.device(device)) as own:
-        losses, _ = run(own, EXACT)
-        if parallel.share()[0] == 0:
-            Path(file).write_text(json.dumps(losses))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
