@@ -40,7 +40,7 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock, and with the bench
 		-o benchmarks/requirements.lock
 
 clean: ## Remove what a run made, but not the data, the cache or the environment
-	@rm -rf cells figures results
+	@rm -rf cells figures results checkpoints
 
 $(INSTALLED): requirements.lock
 $(PEERS): benchmarks/requirements.lock

@@ -38,6 +38,10 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     distributed.init_process_group(backend)
     try:
         yield device
+    except RuntimeError as error:
+        if "closed by peer" in str(error) or isinstance(error, distributed.DistBackendError):
+            raise SystemExit(1) from None  # another process ended, and has said why
+        raise
     finally:
         distributed.destroy_process_group()
 

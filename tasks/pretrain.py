@@ -5,6 +5,7 @@ With `compute.devices` above 1 the command starts a process for each, by torchru
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +30,7 @@ from tasks.parameters import Parameters, Variant
 from tasks.pictures import write_pictures
 from tasks.stage import atomic_folder, root, stage
 
-CODE = Path(objectives.__file__).parent.parent
+FOLDER = root() / "checkpoints"
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -47,10 +48,11 @@ def main(variant: str, seed: str) -> None:
     """Write `cells/<cell>/pretrain`: the backbone, the curves of its loss, and pictures of what it saw."""
     settings = parameters.load()
     cell = parameters.cell(settings, variant, seed)
+    device = settings.compute.use()
     if settings.compute.devices > 1 and not parallel.launched():
         torchrun.start(settings.compute.devices, "tasks.pretrain", variant, seed)
         return
-    with parallel.joined(settings.compute.use()) as device:
+    with parallel.joined(device) as device:
         if parallel.share()[0] > 0:  # the first process alone writes and records
             pretrained(settings, cell, device, lambda *_: None)
             return
@@ -64,9 +66,10 @@ def main(variant: str, seed: str) -> None:
             write(done, settings.variant(variant), curves, folder)
             observe(done, settings.variant(variant), observed)
     if done.outcome.stopped:
-        print(f"stopgrad: {cell.name} ended early: {done.outcome.stopped}", file=sys.stderr)
+        kept = f"; the state of before is kept in {done.checkpoints.folder}" if done.checkpoints.folder.exists() else ""
+        print(f"stopgrad: {cell.name} ended early: {done.outcome.stopped}{kept}", file=sys.stderr)
     else:
-        done.checkpoints.clear()
+        shutil.rmtree(FOLDER / cell.name, ignore_errors=True)
 
 
 def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: Record) -> Pretrained:
@@ -78,25 +81,33 @@ def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: R
     parts, labels = [data.images(split) for split in ("train", "unlabelled") if split in data.splits], None
     if isinstance(objective, Supervised):
         parts, labels = parts[:1], torch.from_numpy(data.labels("train")).to(device)
-    kept = checkpoints(cell)
+    kept = checkpoints(cell, device)
     images = batches.images(parts, device)
     outcome = pretrain(objective, images, labels, augment, variant.pretraining, cell.seed, record, kept, acceleration)
     return Pretrained(objective, outcome, data, augment, kept)
 
 
-def checkpoints(cell: Cell) -> Checkpoints:
-    """The cell's checkpoints, by what its pretraining reads of the parameters.
+def checkpoints(cell: Cell, device: torch.device) -> Checkpoints:
+    """Those of the cell with its present parameters and code; of other data or another device, they are refused.
 
-    Those of other data or other code are refused: they would end in weights that neither made.
+    After an edit of either, pretraining begins anew: it would end in weights that no one configuration makes.
     """
-    identity = cells.identity(cells.read(), cell, ("data", "compute"))
-    code = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(CODE.rglob("*.py"))))
+    made_by = hashlib.sha256(cells.identity(cells.read(), cell, ("data", "compute")).encode())
+    for file in code():
+        made_by.update(file.read_bytes())
     fingerprint = {
-        "configuration": identity,
         "data": hashlib.sha256((cells.PREPARED / "card.json").read_bytes()).hexdigest(),
-        "code": f"{code.hexdigest()} torch {torch.__version__}",
+        "device": device.type,
+        "PyTorch": str(torch.__version__),
     }
-    return Checkpoints(root() / "checkpoints" / identity, fingerprint, CHECKPOINT_SECONDS)
+    return Checkpoints(FOLDER / cell.name / made_by.hexdigest()[:16], fingerprint, CHECKPOINT_SECONDS)
+
+
+def code() -> list[Path]:
+    """The files of the core that the stage depends on, as dvc.yaml says."""
+    depended = cells.read(Path("dvc.yaml"))["stages"]["pretrain"]["deps"]
+    paths = [Path(path) for path in depended if path.startswith("ssl_core")]
+    return sorted(file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py")))
 
 
 def write(done: Pretrained, variant: Variant, curves: Curves, folder: Path) -> None:
@@ -107,7 +118,9 @@ def write(done: Pretrained, variant: Variant, curves: Curves, folder: Path) -> N
     (folder / "outcome.json").write_text(json.dumps(said, indent=2) + "\n")
     device = next(done.objective.parameters()).device
     shown = torch.from_numpy(done.data.images("train")[:8]).to(device).permute(0, 3, 1, 2)
-    write_pictures(done.objective, shown, done.augment, folder / "pictures")
+    # A few views are not worth a compilation.
+    augment = Augment(variant.augmentation, done.augment.mean, done.augment.std)
+    write_pictures(done.objective, shown, augment, folder / "pictures")
 
 
 def observe(done: Pretrained, variant: Variant, observed: Observation) -> None:

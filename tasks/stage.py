@@ -6,11 +6,15 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_core.errors import Refused
+
+PATIENCE_SECONDS = 2.0
+"""Of a data-parallel process: where all refuse the same, the first one's sentence ends the others before they speak."""
 
 
 @contextmanager
@@ -26,6 +30,8 @@ def stage() -> Iterator[None]:
     try:
         yield
     except (Refused, OSError) as error:
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(PATIENCE_SECONDS)
         print(f"stopgrad: {sentence(error)}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from ssl_core.errors import Refused
 def start(processes: int, module: str, *arguments: str) -> None:
     """Run `python -m module arguments` in `processes` processes of this machine, and wait for all.
 
-    Raises `Refused` where one fails; the others are ended.
+    Where one fails, the others are ended, and so is this one; raises `Refused` where it could not say why.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -20,6 +20,6 @@ def start(processes: int, module: str, *arguments: str) -> None:
         run.run(run.parse_args(command))
     except ChildFailedError as failed:
         rank, failure = failed.get_first_failure()
-        raise Refused(
-            f"process {rank} of {processes} ended with exit code {failure.exitcode}; what it said stands above"
-        ) from None
+        if failure.exitcode == 1:
+            raise SystemExit(1) from None  # it has said why
+        raise Refused(f"process {rank} of {processes} ended with exit code {failure.exitcode}") from None

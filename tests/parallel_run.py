@@ -1,6 +1,7 @@
 """What tests/test_parallel.py has torchrun start: every objective in two processes, and the pieces by themselves."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,20 @@ from test_resume import EVERY
 from torch import Tensor, distributed, nn
 
 from ssl_core import parallel
+from ssl_core.training.checkpoint import Checkpoints
+
+LONGER: dict[str, Any] = SETTINGS | {"epochs": 2}
+
+
+class Ending(Checkpoints):
+    """Leaves the state after three steps, as a killed run does; the processes go on together to the end."""
+
+    def due(self) -> bool:
+        return True
+
+    def save(self, step: int, state: dict) -> None:
+        if step == 3:
+            super().save(step, state)
 
 
 def everyones(tensor: Tensor) -> Tensor:
@@ -54,6 +69,14 @@ def main(file: str) -> None:
                 "weights": both[0],
                 "weights of the other": both[1],
             }
+        config = EVERY[0]
+        results["in parts"] = {"weights": everyones(weights(run(config=config, accumulate=2, **SETTINGS)[0])[None])[0]}
+        folder = Path(file).parent / "checkpoints"
+        whole, *_ = run(config=config, **LONGER)
+        run(config=config, checkpoints=Ending(folder, {}, 0), **LONGER)
+        distributed.barrier()
+        resumed, *_ = run(config=config, checkpoints=Checkpoints(folder, {}), **LONGER)
+        results["resumed"] = {"same": everyones((weights(whole) == weights(resumed)).all()[None])}
         if distributed.get_rank() == 0:
             torch.save(results, file)
 

@@ -51,6 +51,18 @@ def test_two_halves_give_the_losses_and_weights_of_the_whole(config: object, of_
 
 
 @pytest.mark.slow
+def test_a_batch_in_parts_is_the_same_in_two_processes(of_two: dict[str, dict]) -> None:
+    alone = weights(run(config=EVERY[0], accumulate=2, **SETTINGS)[0])
+    moved = (alone - weights(run(config=EVERY[0], epochs=0)[0])).norm()
+    assert (alone - of_two["in parts"]["weights"]).norm() < 0.02 * moved
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_from_one_checkpoint(of_two: dict[str, dict]) -> None:
+    assert of_two["resumed"]["same"].all()
+
+
+@pytest.mark.slow
 def test_the_processes_share_one_draw_and_one_gradient(of_two: dict[str, dict]) -> None:
     torch.manual_seed(5)
     assert torch.equal(of_two["pieces"]["drawn"], torch.randn(6, 3))

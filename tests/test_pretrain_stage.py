@@ -35,7 +35,7 @@ def backbone(project: Path):
 
 def test_a_killed_stage_goes_on_and_ends_as_if_nothing_had_happened(project: Path, finished: Path) -> None:
     started = subprocess.Popen([sys.executable, "-c", OFTEN], cwd=project, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    while not list(project.glob("checkpoints/*/*5.checkpoint")):
+    while not list(project.glob("checkpoints/*/*/*5.checkpoint")):
         assert started.poll() is None, "the stage ended before it was killed"
         time.sleep(0.01)
     started.send_signal(signal.SIGKILL)
@@ -54,7 +54,7 @@ def test_a_killed_stage_goes_on_and_ends_as_if_nothing_had_happened(project: Pat
 
 def test_a_checkpoint_of_other_data_is_refused_by_name(project: Path) -> None:
     started = subprocess.Popen([sys.executable, "-c", OFTEN], cwd=project, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    while not list(project.glob("checkpoints/*/*.checkpoint")):
+    while not list(project.glob("checkpoints/*/*/*.checkpoint")):
         time.sleep(0.01)
     started.send_signal(signal.SIGKILL)
     started.wait()

@@ -2,6 +2,8 @@
 
 import math
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from ssl_core import backbones, objectives
 from ssl_core.augmentation import Augment, Recipe
-from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective, Supervised
@@ -35,11 +37,12 @@ def run(
     checkpoints: Checkpoints | None = None,
     acceleration: Acceleration | None = None,
     device: torch.device = CPU,
+    backbone: BackboneConfig = ResNetConfig(name="resnet10", width=8),  # noqa: B008 (frozen)
     **settings: Any,
 ) -> tuple[Objective, Values, Outcome]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    objective = objectives.build(config, backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 2)
+    objective = objectives.build(config, backbones.build(backbone, 16), 16, 2)
     objective.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub)
     pixels = np.random.default_rng(1).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
     labels = torch.arange(64, device=device) % 2 if isinstance(objective, Supervised) else None
@@ -148,22 +151,49 @@ def test_a_healthy_run_goes_on_to_its_end() -> None:
     assert outcome == Outcome(steps=16)
 
 
-def test_a_loss_that_was_not_finite_between_two_records_is_noticed() -> None:
-    class Once(SimCLR):
-        calls = 0
+class Poisoned(SimCLR):
+    """Once, the loss or (where it is finite) its gradient is not."""
 
-        def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
-            self.calls += 1
-            terms = super().forward(views)
-            return {"nt_xent": terms["nt_xent"] * (math.inf if self.calls == 2 else 1.0)}
+    calls = 0
 
-    torch.manual_seed(0)
-    objective = Once(SimCLRConfig(name="simclr"), backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 0)
+    def __init__(self, poison: Callable[[Tensor], Tensor]) -> None:
+        torch.manual_seed(0)
+        backbone = backbones.build(ResNetConfig(name="resnet10", width=8), 16)
+        super().__init__(SimCLRConfig(name="simclr"), backbone, 16, 0)
+        self.poison = poison
+
+    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+        self.calls += 1
+        (loss,) = super().forward(views).values()
+        return {"nt_xent": self.poison(loss) if self.calls == 2 else loss.detach() + 0 * loss}
+
+
+@pytest.mark.parametrize(
+    ("poison", "said"),
+    [
+        (lambda loss: loss.detach() * math.inf + 0 * loss, "a loss was not finite before step 2"),
+        (lambda loss: 0 * (loss - loss.detach()).sqrt(), "a weight was not finite before step 2"),
+    ],
+    ids=["loss", "gradient"],
+)
+def test_what_is_not_finite_between_two_records_is_noticed_and_never_kept(
+    poison: Callable[[Tensor], Tensor], said: str, tmp_path: Path
+) -> None:
     images = Resident([np.random.default_rng(0).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)], CPU)
     augment = Augment([Recipe(blur=None)], (0.5,) * 3, (0.25,) * 3)
     config = PretrainingConfig(epochs=1, batch_size=16, record_every=100)
-    with pytest.raises(Refused, match=r"a loss was not finite before step 4|nt_xent"):
-        pretrain(objective, images, None, augment, config, 0, lambda *_: None)
+    checkpoints = Checkpoints(tmp_path, {}, every_seconds=0)
+    with pytest.raises(Refused, match=said):
+        pretrain(Poisoned(poison), images, None, augment, config, 0, lambda *_: None, checkpoints)
+    state = checkpoints.load()
+    assert state
+    assert state["step"] == 1
+    assert all(tensor.isfinite().all() for tensor in state["objective"].values())
+
+
+def test_less_than_a_step_is_refused() -> None:
+    with pytest.raises(Refused, match=r"epochs is 0\.1, which is not one step: an epoch of 64 images has 4"):
+        run(epochs=0.1)
 
 
 @pytest.mark.slow
@@ -180,8 +210,12 @@ def test_compiled_iterations_have_the_same_losses(config: Any) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("acceleration", [{"captured": True}, {"compiled": True}, {"compiled": True, "captured": True}])
-def test_accelerated_iterations_have_the_same_losses_on_a_gpu(acceleration: dict[str, bool]) -> None:
+@pytest.mark.parametrize("backbone", [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=24)])
+def test_accelerated_iterations_have_the_same_losses_on_a_gpu(
+    acceleration: dict[str, bool], backbone: BackboneConfig
+) -> None:
     gpu = torch.device("cuda")
-    eager = run(device=gpu, acceleration=Acceleration(precision=torch.float32), record_every=1)[1]
-    faster = run(device=gpu, acceleration=Acceleration(precision=torch.float32, **acceleration), record_every=1)[1]
+    chosen: Any = {"device": gpu, "backbone": backbone, "record_every": 1}
+    eager = run(acceleration=Acceleration(precision=torch.float32), **chosen)[1]
+    faster = run(acceleration=Acceleration(precision=torch.float32, **acceleration), **chosen)[1]
     assert [row[2]["loss"] for row in eager] == pytest.approx([row[2]["loss"] for row in faster], rel=1e-2)

@@ -79,6 +79,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
     assert state["step"] == 4
     before.write_bytes(before.read_bytes()[:1000])
     assert Checkpoints(tmp_path, FINGERPRINT).load() is None
+    assert list(tmp_path.iterdir()) == []  # damaged ones would take the places of new ones
 
 
 def test_a_checkpoint_of_another_configuration_is_refused_by_name(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class ResNet(nn.Module):
         from torchvision.models.resnet import BasicBlock, Bottleneck
 
         block = Bottleneck if config.name == "resnet50" else BasicBlock
-        self.representation_size = 8 * config.width * block.expansion
+        self.representation_size, self.stride = 8 * config.width * block.expansion, config.stride
         self.stem = _stem(config)
         stages, channels = [], config.width
         for i, depth in enumerate(DEPTHS[config.name]):

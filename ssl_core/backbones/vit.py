@@ -63,7 +63,7 @@ class ViT(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.representation_size = config.width
+        self.representation_size, self.stride = config.width, config.patch
         self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
@@ -75,7 +75,9 @@ class ViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The mean patch token."""
         grid = self.patches(images)
-        tokens = grid.flatten(2).transpose(1, 2) + positions(grid.shape[2], grid.shape[3], grid.shape[1]).to(grid)
+        tokens = grid.flatten(2).transpose(1, 2) + positions(
+            grid.shape[2], grid.shape[3], grid.shape[1], grid.device
+        ).to(grid)
         return self.norm(self.blocks(tokens)).mean(dim=1)
 
 
@@ -89,11 +91,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1) @ v
 
 
-def positions(rows: int, columns: int, width: int) -> Tensor:
+def positions(rows: int, columns: int, width: int, device: torch.device | None = None) -> Tensor:
     """Fixed sine-cosine positions [rows x columns, width]; half of the channels tell the row, half the column."""
-    frequency = 10_000 ** (-torch.arange(width // 4) / (width // 4))
-    row = torch.arange(rows)[:, None] * frequency
-    column = torch.arange(columns)[:, None] * frequency
+    frequency = 10_000 ** (-torch.arange(width // 4, device=device) / (width // 4))
+    row = torch.arange(rows, device=device)[:, None] * frequency
+    column = torch.arange(columns, device=device)[:, None] * frequency
     row_code = torch.cat([row.sin(), row.cos()], dim=1)[:, None].expand(rows, columns, -1)
     column_code = torch.cat([column.sin(), column.cos()], dim=1)[None].expand(rows, columns, -1)
     return torch.cat([row_code, column_code], dim=-1).reshape(rows * columns, width)

@@ -9,7 +9,7 @@ decay, and L-BFGS starts from that instead of from a multiple of I: representati
 differ by many orders of magnitude, then take tens of iterations, not hundreds.
 
 Shapes: N images, D dimensions, R axes (with one for the bias), K weight decays, C classes; `targets` is [R, 1, C].
-Everything is float32 but the loss, and the same bits for the same inputs on the same machine.
+Everything is float32 but the loss; on a CPU the same inputs give the same bits.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ class Jigsaw(Objective):
         super().__init__(backbone)
         self.config = config
         self.tile = image_size // config.grid - config.gap
-        if self.tile < 8:
+        if self.tile < max(8, backbone.stride):
             raise Refused(f"tiles of {self.tile} pixels; images of {image_size} are too small for this grid and gap")
         self.register_buffer("orders", permutation_set(config.grid**2, config.permutations))
         tiles = config.grid**2 * backbone.representation_size

@@ -3,12 +3,16 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ssl_core import parallel
+
+MEMORY = Path("/proc/meminfo")
 AHEAD = 3
 """Batches that are read while the device works on the current one."""
 
@@ -109,7 +113,10 @@ def images(parts: Sequence[np.ndarray], device: torch.device, limit: int | None 
     By default the limit is half of the memory that is free now.
     """
     wanted = sum(part.nbytes for part in parts)
-    return (Resident if wanted <= (free_memory(device) // 2 if limit is None else limit) else Streamed)(parts, device)
+    # Processes on one CPU share its memory.
+    sharing = 1 if device.type == "cuda" else parallel.share()[1]
+    fitting = free_memory(device) // (2 * sharing) if limit is None else limit
+    return Resident(parts, device) if wanted <= fitting else Streamed(parts, device)
 
 
 def on_device(index: np.ndarray, device: torch.device) -> Tensor:
@@ -119,7 +126,10 @@ def on_device(index: np.ndarray, device: torch.device) -> Tensor:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes of memory that are free on the device."""
+    """Bytes of memory that are free on the device; on a CPU whose system does not say, half of what there is."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if MEMORY.exists():
+        (available,) = (line.split()[1] for line in MEMORY.read_text().splitlines() if line.startswith("MemAvailable:"))
+        return int(available) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class Checkpoints:
         for file in self._files():
             found = _read(file)
             if found is None:
+                file.unlink()  # it would take the place of a whole one
                 continue
             other = [name for name, value in self.fingerprint.items() if found["fingerprint"].get(name) != value]
             if other:
@@ -72,10 +74,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove them all: the run has ended well."""
-        for file in self._files():
-            file.unlink()
-        if self.folder.exists() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:
         """Newest first."""

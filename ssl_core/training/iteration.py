@@ -48,9 +48,8 @@ class Iteration:
         self.augment, self.optimiser, self.generator, self.accumulate = augment, optimiser, generator, accumulate
         self.acceleration = acceleration or Acceleration()
         self.share = parallel.share()
-        self.network: torch.nn.Module = objective
-        if self.share[1] > 1:
-            self.network = DistributedDataParallel(objective, broadcast_buffers=False)
+        self.parallel = DistributedDataParallel(objective) if self.share[1] > 1 else None
+        self.network: torch.nn.Module = self.parallel or objective
         if self.acceleration.compiled:
             # What an objective draws is then what it draws when it is not compiled.
             options: dict[str, Any] = {"fallback_random": True}
@@ -94,8 +93,8 @@ class Iteration:
 
     def _gradients_wait(self, part: int) -> AbstractContextManager[None]:
         """All parts but the last keep their gradients to this process; the last sends the sum."""
-        if isinstance(self.network, DistributedDataParallel) and part < self.accumulate - 1:
-            return self.network.no_sync()
+        if self.parallel and part < self.accumulate - 1:
+            return self.parallel.no_sync()
         return nullcontext()
 
 
@@ -118,7 +117,8 @@ class _Graph:
         self.graph.register_generator_state(iteration.generator)
         # Gradients made inside the capture live in the graph's memory, and are made anew by every replay.
         iteration.optimiser.zero_grad(set_to_none=True)
-        with torch.cuda.graph(self.graph):
+        # What other threads do meanwhile, such as reading the next images, is no part of the capture.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.terms = iteration.run(self.images, self.labels)
 
     def replay(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from ssl_core import parallel
 from ssl_core.augmentation import Augment
 from ssl_core.errors import Refused
 from ssl_core.training.batches import free_memory
@@ -23,7 +24,7 @@ USABLE = 0.7
 
 @contextmanager
 def refusing_what_does_not_fit(
-    objective: "Objective", images: Tensor, augment: Augment, batch_size: int
+    objective: "Objective", images: Tensor, augment: Augment, batch_size: int, accumulate: int
 ) -> Iterator[None]:
     """Turn running out of memory into `Refused`, with the batch that fits by estimate."""
     try:
@@ -33,17 +34,31 @@ def refusing_what_does_not_fit(
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
     # Here, not in the handler: the exception holds the failed step's tensors.
+    raise Refused(
+        f"a batch of {batch_size} images in {accumulate} parts does not fit into the memory of {images.device}: "
+        f"{_advice(_fitting(objective, images, augment, batch_size // accumulate), batch_size, accumulate)}"
+    )
+
+
+def _fitting(objective: "Objective", images: Tensor, augment: Augment, part: int) -> int:
+    """Images of a part that fits, by estimate; where several processes would have to measure, half of what did not."""
+    if parallel.share()[1] > 1:
+        return max(2, part // 2)
     for parameter in objective.parameters():
         parameter.grad = None
     if images.is_cuda:
         torch.cuda.empty_cache()
-    each = bytes_per_image(objective, images[:MEASURED], augment)
-    fits = min(int(USABLE * free_memory(images.device) / each), batch_size // 2)
-    raise Refused(
-        f"a batch of {batch_size} images does not fit into the memory of {images.device}: an image takes about "
-        f"{each / 2**20:.1f} MiB, so lower pretraining.batch_size to about {max(2, fits)}, or raise "
-        f"pretraining.accumulate to {-(-batch_size // max(2, fits))} or more"
-    )
+    fits = USABLE * free_memory(images.device) / bytes_per_image(objective, images[:MEASURED], augment)
+    return max(2, min(int(fits), part // 2))
+
+
+def _advice(fits: int, batch_size: int, accumulate: int) -> str:
+    """The two settings that help: fewer images a step, or more parts, as many as divide the batch."""
+    ranks = parallel.share()[1]
+    parts = [n for n in range(accumulate + 1, batch_size // 2 + 1) if batch_size % (n * ranks) == 0]
+    enough = next((n for n in parts if batch_size / n <= fits), None)
+    lower = f"lower pretraining.batch_size to about {fits * accumulate}"
+    return lower if enough is None else f"{lower}, or raise pretraining.accumulate to {enough}"
 
 
 def bytes_per_image(objective: "Objective", images: Tensor, augment: Augment) -> float:

@@ -76,10 +76,10 @@ def pretrain(
     given loss terms and diagnostics every `record_every` steps; on a resume, first all that were recorded before.
     Raises `Refused` where a batch cannot be made or does not fit into memory, or a loss is not finite.
     """
-    _refuse_impossible_batch(config, len(images))
-    steps = round(config.epochs * (len(images) // config.batch_size))
-    if steps == 0:
+    if config.epochs == 0:
         return Outcome()
+    steps = round(config.epochs * (len(images) // config.batch_size))
+    _refuse_impossible_batch(config, len(images), steps)
     parallel.synchronise_batch_norm(objective)
     optimiser = optimisation.build(config.optimiser, objective)
     run = Run(objective, optimiser, torch.Generator(images.device).manual_seed(seed))
@@ -95,7 +95,7 @@ def pretrain(
     for index, batch in bar:
         rate = optimisation.rate(config.optimiser, run.step, steps, config.batch_size)
         optimisation.set_rate(optimiser, rate)
-        with memory.refusing_what_does_not_fit(objective, batch, augment, config.batch_size):
+        with memory.refusing_what_does_not_fit(objective, batch, augment, config.batch_size, config.accumulate):
             terms = iteration(batch, None if labels is None else labels[batches.on_device(index, images.device)])
         objective.after_step((run.step + 1) / steps)
         if run.step % config.record_every == 0 or run.step == steps - 1:
@@ -108,9 +108,9 @@ def pretrain(
         if len(collapses) == watch.PATIENCE:
             return Outcome(steps=run.step, seconds_before=run.seconds_before, stopped=collapses[0])
         if checkpoints and checkpoints.due() and not collapses and parallel.share()[0] == 0:
-            watch.refuse_non_finite(iteration.finite, run.step)
+            watch.refuse_non_finite(iteration.finite, objective, run.step)
             checkpoints.save(run.step, run.state())
-    watch.refuse_non_finite(iteration.finite, run.step)
+    watch.refuse_non_finite(iteration.finite, objective, run.step)
     return Outcome(steps=run.step, seconds_before=run.seconds_before)
 
 
@@ -120,10 +120,15 @@ def _own_rows(index: np.ndarray, accumulate: int) -> np.ndarray:
     return index.reshape(accumulate, ranks, -1)[:, rank].ravel()
 
 
-def _refuse_impossible_batch(config: PretrainingConfig, count: int) -> None:
+def _refuse_impossible_batch(config: PretrainingConfig, count: int, steps: int) -> None:
     ranks = parallel.share()[1]
     if config.batch_size > count:
         raise Refused(f"pretraining.batch_size is {config.batch_size}; there are only {count} images to pretrain on")
+    if steps == 0:
+        raise Refused(
+            f"pretraining.epochs is {config.epochs}, which is not one step: an epoch of {count} images has "
+            f"{count // config.batch_size} of pretraining.batch_size {config.batch_size}"
+        )
     if config.batch_size % (config.accumulate * ranks):
         raise Refused(
             f"pretraining.batch_size is {config.batch_size}; it must be a multiple of pretraining.accumulate x "

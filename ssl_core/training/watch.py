@@ -38,6 +38,8 @@ def diagnostics(objective: Objective, images: Tensor, augment: Augment) -> dict[
     with torch.autocast(images.device.type, torch.bfloat16):
         h = parallel.gather(objective.encoder(normalise(images, augment.mean, augment.std)).float())
     objective.train()
+    if not h.isfinite().all():
+        raise Refused("the representations are not finite any more; lower the learning rate")
     return {"embedding_std": embedding_std(h), "rankme": rankme(h)}
 
 
@@ -52,7 +54,12 @@ def collapses(history: list[Row], warmed_up: float, thresholds: CollapseThreshol
     return said[::-1]
 
 
-def refuse_non_finite(finite: Tensor, step: int) -> None:
-    """Raise `Refused` unless all losses until now were finite (a bool scalar, as `Iteration.finite`)."""
-    if not finite:
+def refuse_non_finite(losses: Tensor, objective: Objective, step: int) -> None:
+    """Raise `Refused` unless all losses until now were finite (a bool scalar, as `Iteration.finite`), and the weights.
+
+    A finite loss can have a gradient that is not: the weights tell, and are the same in all processes.
+    """
+    if not losses:
         raise Refused(f"a loss was not finite before step {step}; lower the learning rate")
+    if not torch.stack([tensor.isfinite().all() for tensor in objective.state_dict().values()]).all():
+        raise Refused(f"a weight was not finite before step {step}; lower the learning rate")
