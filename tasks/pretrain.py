@@ -30,6 +30,7 @@ from tasks.parameters import Parameters, Variant
 from tasks.pictures import write_pictures
 from tasks.stage import atomic_folder, root, stage
 
+SOURCE = Path(objectives.__file__).parents[2]
 FOLDER = root() / "checkpoints"
 CHECKPOINT_SECONDS = 60.0
 
@@ -105,8 +106,8 @@ def checkpoints(cell: Cell, device: torch.device) -> Checkpoints:
 
 def code() -> list[Path]:
     """The files of the core that the stage depends on, as dvc.yaml says."""
-    depended = cells.read(Path("dvc.yaml"))["stages"]["pretrain"]["deps"]
-    paths = [Path(path) for path in depended if path.startswith("ssl_core")]
+    depended = cells.read(SOURCE / "dvc.yaml")["stages"]["pretrain"]["deps"]
+    paths = [SOURCE / path for path in depended if path.startswith("ssl_core")]
     return sorted(file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py")))
 
 
