@@ -15,6 +15,7 @@ import torch
 
 from benchmarks import page, peers, precision, pretraining, stages
 from benchmarks.page import Section
+from tasks.stage import keep_freed_memory
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PACKAGES = ["torch", "torchvision", "numpy", "kornia", "lightly", "scikit-learn"]
@@ -36,6 +37,7 @@ def main() -> None:
         lambda: [peers.evaluation_section(quick)],
         lambda: of_gpu(options.gpu),
     ]
+    keep_freed_memory()  # as the stages do; it serves all contenders
     begun, sections = time.monotonic(), []
     for part in parts:
         torch.set_num_threads(options.threads)  # a part may have measured with others

@@ -3,6 +3,8 @@
 import dataclasses
 import difflib
 import re
+import shutil
+import sysconfig
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,10 +109,24 @@ class Compute:
         return device
 
     def acceleration(self, device: torch.device) -> Acceleration:
-        """How pretraining iterates there: on one GPU as a CUDA graph."""
-        on_gpu = device.type == "cuda"
-        compiled = on_gpu if self.compiled == "auto" else self.compiled
+        """How pretraining iterates there: on one GPU as a CUDA graph.
+
+        Raises `Refused` where it shall be compiled and there is nothing to compile with.
+        """
+        on_gpu, possible = device.type == "cuda", can_compile()
+        if self.compiled is True and not possible:
+            raise Refused(
+                "compute.compiled is true, but there is no C++ compiler with Python's headers here: install g++ and "
+                "python3-dev, or set it to auto"
+            )
+        compiled = on_gpu and possible if self.compiled == "auto" else self.compiled
         return Acceleration(compiled=compiled, captured=on_gpu and self.devices == 1)
+
+
+def can_compile() -> bool:
+    """Whether `torch.compile` has what it needs: a C++ compiler and Python's headers."""
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return headers.exists() and any(map(shutil.which, ("g++", "c++", "clang++")))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ def stage() -> Iterator[None]:
     """
     if sys.platform == "linux":
         _end_with_parent()
-        _keep_freed_memory()
+        keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         yield
@@ -86,8 +86,8 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
-def _keep_freed_memory() -> None:
-    """Have glibc keep large tensors' memory for the next step: fetching it anew took a tenth of a pretraining.
+def keep_freed_memory() -> None:
+    """Have glibc, where it is, keep large tensors' memory for the next step: fetching it anew took a tenth of the time.
 
     The largest, of 32 MiB and more, go back at once: kept, they were seen to fragment the heap to three times its size.
     """

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ruamel.yaml import YAML
 
 from ssl_core.errors import Refused
+from ssl_core.training.iteration import Acceleration
 from tasks import cells, parameters
 from tasks.cells import Cell
 
@@ -168,3 +170,16 @@ def test_a_command_names_a_variant_and_a_seed_that_exist() -> None:
         parameters.cell(loaded, "nope", "0")
     with pytest.raises(Refused, match="the seed is 'x'"):
         parameters.cell(loaded, "simclr", "x")
+
+
+def test_what_cannot_be_compiled_is_refused_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(parameters, "can_compile", lambda: True)
+    assert parameters.Compute(compiled=True).acceleration(cpu).compiled
+    assert not parameters.Compute().acceleration(cpu).compiled
+    assert parameters.Compute().acceleration(gpu) == Acceleration(compiled=True, captured=True)
+    assert not parameters.Compute(devices=2).acceleration(gpu).captured
+    monkeypatch.setattr(parameters, "can_compile", lambda: False)
+    assert parameters.Compute().acceleration(gpu) == Acceleration(captured=True)
+    with pytest.raises(Refused, match=r"compute.compiled is true, but there is no C\+\+ compiler"):
+        parameters.Compute(compiled=True).acceleration(cpu)

@@ -209,6 +209,26 @@ def test_compiled_iterations_have_the_same_losses(config: Any) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_an_iteration_reads_nothing_back_to_the_host() -> None:
+    gpu = torch.device("cuda")
+    objective = objectives.build(
+        SimCLRConfig(name="simclr"), backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 0
+    ).to(gpu)
+    optimiser = optimisation.build(OptimiserConfig(name="lars"), objective)
+    augment = Augment([Recipe(solarise=0.2)], (0.5,) * 3, (0.25,) * 3)
+    iteration = Iteration(objective, augment, optimiser, torch.Generator(gpu))
+    images = torch.zeros(16, 3, 16, 16, dtype=torch.uint8, device=gpu)
+    iteration(images)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        optimisation.set_rate(optimiser, 0.1)
+        iteration(images)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("acceleration", [{"captured": True}, {"compiled": True}, {"compiled": True, "captured": True}])
 @pytest.mark.parametrize("backbone", [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=24)])
 def test_accelerated_iterations_have_the_same_losses_on_a_gpu(

@@ -89,7 +89,7 @@ def scale_rows(images: Tensor, top: Tensor, height: Tensor, target: int) -> Tens
         fetched = flat[begin + (row.clamp(min=0).minimum(height[:, None] - 1) + top[:, None])[:, None]]
         scaled = scaled + fetched * weight[:, None, :, None]
         total = total + weight
-    return scaled / total[:, None, :, None]
+    return scaled * (1 / total)[:, None, :, None]
 
 
 def triangle_filters(start: Tensor, length: Tensor, source: int, target: int, flipped: Tensor | None = None) -> Tensor:

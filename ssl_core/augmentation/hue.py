@@ -23,7 +23,7 @@ def turn_hue(images: Tensor, turns: Tensor) -> Tensor:
     # A grey pixel has chroma and way 0, so any finite divisor will do.
     way.div_(chroma.clamp(min=torch.finfo(chroma.dtype).tiny))
     hue = way.copysign_(green - blue).add_(6 * turns[:, None, None])
-    hue.sub_((hue / 6).floor_(), alpha=6)
+    hue.sub_((hue * (1 / 6)).floor_(), alpha=6)
     # Red lies at both ends of the scale, so its wave is high far from the middle.
     waves = ((hue - 3).abs_().sub_(1), 2 - (hue - 2).abs_(), 2 - (hue - 4).abs_())
     return torch.stack([wave.clamp_(0, 1).mul_(chroma).add_(low) for wave in waves], dim=1)

@@ -17,7 +17,7 @@ def colour_planes(images: Tensor) -> Tensor:
 def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Subtract each colour's mean and divide by its standard deviation; a new tensor."""
     planes = zip(images.unbind(1), mean, std, strict=True)
-    return torch.stack([(plane - centre).div_(spread) for plane, centre, spread in planes], dim=1)
+    return torch.stack([(plane - centre).mul_(1 / spread) for plane, centre, spread in planes], dim=1)
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
