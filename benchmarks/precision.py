@@ -92,8 +92,8 @@ def transformer(steps: int, rounds: int) -> Section:
         columns=["", "images/s: median (least–greatest)", f"times {reference}"],
         rows=timing.rate_rows(rates, reference),
         meaning=(
-            f"The step is {own} times as fast, compiled {best} times; writing the attention out gives {alone:.1f} of it "
-            "in bf16."
+            f"The step is {own} times as fast, compiled {best} times; in bf16, writing the attention out gives "
+            f"{alone:.1f} of it."
         ),
     )
 
