@@ -43,7 +43,8 @@ def by_label_fraction(compared: Comparison) -> str:
         panel.set_xticks([float(f) for f in compared.fractions], [f"{100 * float(f):g} %" for f in compared.fractions])
         panel.minorticks_off()
     panels[0].set_ylabel("test accuracy, %")
-    panels[1].legend(loc="lower right", fontsize=8)
+    named = panels[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=min(6, max(1, len(named[1]))), fontsize=8)
     return _svg(figure)
 
 
