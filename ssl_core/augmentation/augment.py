@@ -9,7 +9,7 @@ from ssl_core.augmentation.mask import hide
 from ssl_core.augmentation.normalise import colour_planes, standardise
 from ssl_core.augmentation.recipe import Draws, Recipe, colour, shape
 
-PIXELS_PER_THREAD = 2**17
+PIXELS_PER_THREAD = 2**18
 """Pixels that one CPU thread works on at a time, so that they stay in its cache; measured with benchmarks/views.py."""
 
 PLACES = 4
