@@ -91,7 +91,8 @@ def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: R
 def checkpoints(cell: Cell, device: torch.device) -> Checkpoints:
     """Those of the cell with its present parameters and code; of other data or another device, they are refused.
 
-    After an edit of either, pretraining begins anew: it would end in weights that no one configuration makes.
+    After an edit of parameters or code, pretraining begins anew in another folder: going on from the old state would
+    end in weights that neither makes.
     """
     made_by = hashlib.sha256(cells.identity(cells.read(), cell, ("data", "compute")).encode())
     for file in code():

@@ -9,7 +9,6 @@ import hashlib
 import io
 import os
 import pickle
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -71,10 +70,6 @@ class Checkpoints:
                 )
             return found["state"]
         return None
-
-    def clear(self) -> None:
-        """Remove them all: the run has ended well."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:
         """Newest first."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,10 +10,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from ssl_core import parallel
 from ssl_core.augmentation import Augment
 from ssl_core.errors import Refused
+from ssl_core.objectives import Objective
 from ssl_core.training.batches import free_memory
-
-if TYPE_CHECKING:
-    from ssl_core.objectives import Objective
 
 MEASURED = 8
 """Images whose memory is measured."""
@@ -24,7 +21,7 @@ USABLE = 0.7
 
 @contextmanager
 def refusing_what_does_not_fit(
-    objective: "Objective", images: Tensor, augment: Augment, batch_size: int, accumulate: int
+    objective: Objective, images: Tensor, augment: Augment, batch_size: int, accumulate: int
 ) -> Iterator[None]:
     """Turn running out of memory into `Refused`, with the batch that fits by estimate."""
     try:
@@ -40,7 +37,7 @@ def refusing_what_does_not_fit(
     )
 
 
-def _fitting(objective: "Objective", images: Tensor, augment: Augment, part: int) -> int:
+def _fitting(objective: Objective, images: Tensor, augment: Augment, part: int) -> int:
     """Images of a part that fits, by estimate; where several processes would have to measure, half of what did not."""
     if parallel.share()[1] > 1:
         return max(2, part // 2)
@@ -61,7 +58,7 @@ def _advice(fits: int, batch_size: int, accumulate: int) -> str:
     return lower if enough is None else f"{lower}, or raise pretraining.accumulate to {enough}"
 
 
-def bytes_per_image(objective: "Objective", images: Tensor, augment: Augment) -> float:
+def bytes_per_image(objective: Objective, images: Tensor, augment: Augment) -> float:
     """What a training step keeps for its backward pass, by the image; measured on a few (uint8 [B, 3, H, W])."""
     kept: dict[int, int] = {}
 
