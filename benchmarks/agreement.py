@@ -63,8 +63,8 @@ def views_agree(device: torch.device) -> Verdict:
     for recipe in (PLAIN, STRONG):
         augment = views(DrawnOnCpu(**vars(recipe)))
         pixels = torch.from_numpy(images(BATCH, SIDE)).permute(0, 3, 1, 2)
-        here = augment(pixels, torch.Generator())[0].float()
-        there = augment(pixels.to(device), torch.Generator(device))[0].float().cpu()
+        here = augment(pixels, torch.Generator())[0].images.float()
+        there = augment(pixels.to(device), torch.Generator(device))[0].images.float().cpu()
         means.append((here - there).abs().mean().item() * STD[0] * 255)
     return Verdict(max(means) < 0.5, f"mean difference {max(means):.4f} of 255")
 

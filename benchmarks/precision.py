@@ -16,6 +16,7 @@ from benchmarks.page import Section
 from benchmarks.timing import Spread
 from benchmarks.workload import simclr
 from ssl_core import backbones
+from ssl_core.augmentation import View
 from ssl_core.backbones import ResNetConfig, ViTConfig, vit
 from ssl_core.heads import ProjectorConfig
 
@@ -62,7 +63,7 @@ def simclr_step(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     objective = simclr(config, SIDE, ProjectorConfig())
     objective.to(memory_format=layout)  # pyright: ignore[reportCallIssue] (torch's stub)
-    views = [torch.randn(batch, 3, SIDE, SIDE).contiguous(memory_format=layout) for _ in range(2)]
+    views = [View(torch.randn(batch, 3, SIDE, SIDE).contiguous(memory_format=layout)) for _ in range(2)]
     network = torch.compile(objective) if compiled else objective
     return _steps(objective, lambda: network(views)["nt_xent"], precision, steps, batch)
 

@@ -81,8 +81,9 @@ def synchronise_batch_norm(module: nn.Module) -> None:
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-                synchronised = _BatchNorm(child.num_features)
+                synchronised = _BatchNorm(child.num_features, affine=child.affine)
                 synchronised.load_state_dict(child.state_dict())
+                synchronised.requires_grad_(any(p.requires_grad for p in child.parameters()))
                 setattr(parent, name, synchronised)
 
 
@@ -137,5 +138,7 @@ class _BatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(centre, self.momentum or 0.0)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
             self.num_batches_tracked += 1
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale.view(shape) + self.bias.view(shape)).to(input.dtype)
+        normed = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normed = normed * self.weight.view(shape) + self.bias.view(shape)
+        return normed.to(input.dtype)

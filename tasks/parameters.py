@@ -157,6 +157,8 @@ class Parameters(BaseModel):
         where = f"variants.{name}"
         try:
             backbones.check(variant.backbone, self.data.image_size)
+            objective = OBJECTIVES[type(variant.objective)]
+            objective.check(variant.objective, variant.backbone, self.data.image_size, variant.pretraining.batch_size)
             where += ".augmentation"
             for recipe in variant.augmentation:
                 recipe.check_images(self.data.image_size)

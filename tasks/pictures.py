@@ -18,7 +18,7 @@ def write_pictures(objective: Objective, images: Tensor, augment: Augment, folde
     torch.manual_seed(0)
     objective.eval()
     views = augment(images, generator)
-    shown = [_framed(denormalise(view, augment.mean, augment.std), images.shape[-1]) for view in views]
+    shown = [_framed(denormalise(view.images, augment.mean, augment.std), images.shape[-1]) for view in views]
     _write(torch.stack([images, *shown]), folder / "views.png")
     for name, grid in objective.pictures(views).items():
         pixels = denormalise(grid.flatten(0, 1), augment.mean, augment.std)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from test_parallel import SETTINGS
+from every_objective import EVERY
+from test_parallel import SETTINGS, SIMCLR
 from test_pretraining import run, weights
-from test_resume import EVERY
 from torch import Tensor, distributed, nn
 
 from ssl_core import parallel
@@ -61,21 +61,20 @@ def main(file: str) -> None:
     results: dict[str, dict[str, Any]] = {}
     with parallel.joined(torch.device("cpu")):
         results["pieces"] = pieces()
-        for config in EVERY:
+        for name, config in EVERY.items():
             objective, values, _ = run(config=config, **SETTINGS)
             both = everyones(weights(objective)[None])
-            results[type(config).__name__] = {
+            results[name] = {
                 "losses": torch.tensor([row[2]["loss"] for row in values]),
                 "weights": both[0],
                 "weights of the other": both[1],
             }
-        config = EVERY[0]
-        results["in parts"] = {"weights": everyones(weights(run(config=config, accumulate=2, **SETTINGS)[0])[None])[0]}
+        results["in parts"] = {"weights": everyones(weights(run(config=SIMCLR, accumulate=2, **SETTINGS)[0])[None])[0]}
         folder = Path(file).parent / "checkpoints"
-        whole, *_ = run(config=config, **LONGER)
-        run(config=config, checkpoints=Ending(folder, {}, 0), **LONGER)
+        whole, *_ = run(config=SIMCLR, **LONGER)
+        run(config=SIMCLR, checkpoints=Ending(folder, {}, 0), **LONGER)
         distributed.barrier()
-        resumed, *_ = run(config=config, checkpoints=Checkpoints(folder, {}), **LONGER)
+        resumed, *_ = run(config=SIMCLR, checkpoints=Checkpoints(folder, {}), **LONGER)
         results["resumed"] = {"same": everyones((weights(whole) == weights(resumed)).all()[None])}
         if distributed.get_rank() == 0:
             torch.save(results, file)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from every_objective import backbone_of
 from torch import Tensor
 
 from ssl_core import backbones, objectives
-from ssl_core.augmentation import Augment, Recipe
+from ssl_core.augmentation import Augment, Recipe, View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
@@ -37,12 +38,12 @@ def run(
     checkpoints: Checkpoints | None = None,
     acceleration: Acceleration | None = None,
     device: torch.device = CPU,
-    backbone: BackboneConfig = ResNetConfig(name="resnet10", width=8),  # noqa: B008 (frozen)
+    backbone: BackboneConfig | None = None,
     **settings: Any,
 ) -> tuple[Objective, Values, Outcome]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    objective = objectives.build(config, backbones.build(backbone, 16), 16, 2)
+    objective = objectives.build(config, backbones.build(backbone or backbone_of(config), 16), 16, 2)
     objective.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub)
     pixels = np.random.default_rng(1).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
     labels = torch.arange(64, device=device) % 2 if isinstance(objective, Supervised) else None
@@ -99,8 +100,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step() -> None:
     class Broken(Objective):
         family, views = "broken", 2
 
-        def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
-            return {"term": self.encoder(views[0]).sum() * math.inf}
+        def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
+            return {"term": self.encoder(*views[0]).sum() * math.inf}
 
     images = Resident([np.zeros((8, 16, 16, 3), dtype=np.uint8)], CPU)
     broken = Broken(backbones.build(ResNetConfig(name="resnet10", width=8), 16))
@@ -162,7 +163,7 @@ class Poisoned(SimCLR):
         super().__init__(SimCLRConfig(name="simclr"), backbone, 16, 0)
         self.poison = poison
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         self.calls += 1
         (loss,) = super().forward(views).values()
         return {"nt_xent": self.poison(loss) if self.calls == 2 else loss.detach() + 0 * loss}

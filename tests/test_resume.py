@@ -10,24 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ENVIRONMENT, PROJECT
+from every_objective import EVERY
 from test_pretraining import run, weights
 
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
-from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
-from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.simclr import SimCLRConfig
-from ssl_core.objectives.supervised import SupervisedConfig
-from ssl_core.objectives.vicreg import VICRegConfig
 from ssl_core.training.checkpoint import Checkpoints
 
-EVERY = [
-    SimCLRConfig(name="simclr"),
-    VICRegConfig(name="vicreg"),
-    DenoisingAutoencoderConfig(name="denoising_autoencoder"),
-    JigsawConfig(name="jigsaw", gap=0),
-    SupervisedConfig(name="supervised"),
-]
 FINGERPRINT = {"configuration": "a", "data": "b"}
 
 
@@ -54,7 +44,7 @@ def killed_after(folder: Path, steps: int, config: object) -> None:
         run(config=config, checkpoints=checkpoints)
 
 
-@pytest.mark.parametrize("config", EVERY, ids=lambda config: config.name)
+@pytest.mark.parametrize("config", EVERY.values(), ids=EVERY)
 def test_every_objective_ends_the_same_whenever_it_was_killed(config: object, tmp_path: Path) -> None:
     whole, values, outcome = run(config=config)
     killed_after(tmp_path, 3, config)
@@ -126,6 +116,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 import torch
+from every_objective import EVERY
 from test_pretraining import run, weights
 from ssl_core.training.checkpoint import Checkpoints
 objective, *_ = run(epochs=10, checkpoints=Checkpoints(Path(sys.argv[1]), {}, every_seconds=0))

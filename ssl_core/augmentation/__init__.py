@@ -7,6 +7,7 @@ from ssl_core.augmentation.jitter import ColourJitter
 from ssl_core.augmentation.mask import PatchMask
 from ssl_core.augmentation.normalise import denormalise, normalise
 from ssl_core.augmentation.recipe import Recipe
+from ssl_core.augmentation.view import View
 
 __all__ = [
     "Augment",
@@ -15,6 +16,7 @@ __all__ = [
     "PatchMask",
     "RandomResizedCrop",
     "Recipe",
+    "View",
     "denormalise",
     "normalise",
 ]

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ssl_core.augmentation.mask import hide
+from ssl_core.augmentation.mask import hide, places
 from ssl_core.augmentation.normalise import colour_planes, standardise
 from ssl_core.augmentation.recipe import Draws, Recipe, colour, shape
+from ssl_core.augmentation.view import View
 
 PIXELS_PER_THREAD = 2**18
 """Pixels that one CPU thread works on at a time, so that they stay in its cache; measured with benchmarks/views.py."""
@@ -35,7 +36,7 @@ class Augment:
         self._compiled = _compile() if compiled else None
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, generator: Generator, share: tuple[int, int] = (0, 1)) -> list[Tensor]:
+    def __call__(self, images: Tensor, generator: Generator, share: tuple[int, int] = (0, 1)) -> list[View]:
         """Make the views; the same generator state gives the same views.
 
         Nothing waits for the device, so that a CUDA graph can capture the call.
@@ -47,8 +48,8 @@ class Augment:
                 with the same generator state on each, the ranks together make the views that one process would.
 
         Returns:
-            The views of the recipes one after another, each bfloat16 [B, 3, H, W] or [B, 3, size, size],
-            channels-last, standardised.
+            The views of the recipes one after another, the images of each bfloat16 [B, 3, H, W] or
+            [B, 3, size, size], channels-last, standardised.
 
         Raises:
             ValueError: the images have another form, or a recipe's patches do not divide the view.
@@ -71,7 +72,7 @@ class Augment:
                     groups = make(planes, drawn.rows(start, stop), kind.size, place, self.mean, self.std)
                     for offset, group in enumerate(groups):
                         view[start + offset : stop : PLACES] = group
-        return views
+        return [View(images, _visible(kind, drawn)) for kind, drawn, images in zip(kinds, draws, views, strict=True)]
 
 
 def finished(
@@ -91,6 +92,10 @@ def finished(
             view = hide(view, drawn.hidden)
         groups.append(view.to(torch.bfloat16))
     return groups
+
+
+def _visible(kind: Recipe, drawn: Draws) -> Tensor | None:
+    return None if kind.mask is None or drawn.hidden is None else places(drawn.hidden, kind.mask.share)
 
 
 def _compile() -> Callable[..., list[Tensor]]:

@@ -34,8 +34,17 @@ class PatchMask:
         self.check_side(height)
         self.check_side(width)
         rows, columns = height // self.patch, width // self.patch
-        places = torch.rand((count, rows * columns), generator=generator, device=generator.device).argsort(1)
-        return (places < round(self.share * rows * columns)).view(count, rows, columns)
+        order = torch.rand((count, rows * columns), generator=generator, device=generator.device).argsort(1)
+        return (order < round(self.share * rows * columns)).view(count, rows, columns)
+
+
+def places(hidden: Tensor, share: float) -> Tensor:
+    """The places of the patches that are not hidden, int64 [N, K] in order, of bool [N, rows, columns].
+
+    `share` says how many are hidden in every image, so that nothing has to be counted on the device.
+    """
+    patches = hidden[0].numel()
+    return hidden.flatten(1).argsort(dim=1, stable=True)[:, : patches - round(share * patches)]
 
 
 def hide(images: Tensor, hidden: Tensor) -> Tensor:

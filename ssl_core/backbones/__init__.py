@@ -1,6 +1,7 @@
 """The union of backbones: one file each, and one name here.
 
-A backbone maps normalised images [B, 3, H, W] to representations `h` [B, `representation_size`].
+A backbone maps normalised images [B, 3, H, W], of which it may be told the visible patches, to representations `h`
+[B, `representation_size`].
 """
 
 from ssl_core.backbones.resnet import ResNet, ResNetConfig

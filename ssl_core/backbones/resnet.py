@@ -58,8 +58,11 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The last stage's features, averaged over positions in float32 also under autocast."""
+    def forward(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
+        """The last stage's features, averaged over positions in float32 also under autocast.
+
+        Which patches are `visible` makes no difference: a convolution sees the others as they are in the images.
+        """
         return self.pool(self.stages(self.stem(images)).float()).flatten(1)
 
 

@@ -59,11 +59,15 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """Images [B, 3, H, W] to representations [B, width]."""
+    """Images [B, 3, H, W] to representations [B, width].
+
+    In parts: `embed` makes tokens of patches, `encode` lets them attend to each other. A method that hides patches
+    drops or replaces tokens between the two.
+    """
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.representation_size, self.stride = config.width, config.patch
+        self.representation_size, self.stride, self.patch = config.width, config.patch, config.patch
         self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
@@ -72,13 +76,25 @@ class ViT(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The mean patch token."""
+    def forward(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
+        """The mean token of all patches, or of the `visible` ones, int64 [B, K]: the others' tokens are left out."""
+        tokens = self.embed(images)
+        return self.encode(tokens if visible is None else take(tokens, visible)).mean(dim=1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Tokens of the patches with their positions [B, T, width], row by row."""
         grid = self.patches(images)
-        tokens = grid.flatten(2).transpose(1, 2) + positions(
-            grid.shape[2], grid.shape[3], grid.shape[1], grid.device
-        ).to(grid)
-        return self.norm(self.blocks(tokens)).mean(dim=1)
+        width, rows, columns = grid.shape[1:]
+        return grid.flatten(2).transpose(1, 2) + positions(rows, columns, width, grid.device).to(grid)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, K, width] after all blocks and the last norm."""
+        return self.norm(self.blocks(tokens))
+
+
+def take(tokens: Tensor, places: Tensor) -> Tensor:
+    """Each image's tokens [B, K, C] at its places, int64 [B, K], of all its tokens [B, T, C]."""
+    return tokens.gather(1, places[:, :, None].expand(-1, -1, tokens.shape[-1]))
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def two_views(backbone: nn.Module, images: Images, augment: Augment, seed: int) 
     with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16):
         for start in range(0, len(images), BATCH):
             raw = images.raw(slice(start, start + BATCH))
-            pairs.append([backbone(augment(raw, generator)[0]).float() for _ in range(2)])
+            pairs.append([backbone(augment(raw, generator)[0].images).float() for _ in range(2)])
     first, second = zip(*pairs, strict=True)
     return torch.cat(first), torch.cat(second)
 

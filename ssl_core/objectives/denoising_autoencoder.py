@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.heads import Decoder
 from ssl_core.objectives.objective import Objective
@@ -48,9 +49,9 @@ class DenoisingAutoencoder(Objective):
         self.config = config
         self.decoder = Decoder(backbone.representation_size, image_size, config.decoder_width)
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The squared error of the restored view."""
-        clean = views[0].float()
+        clean = views[0].images.float()
         return {"reconstruction": F.mse_loss(self.decoder(self.backbone(self.corrupt(clean))).float(), clean)}
 
     def corrupt(self, images: Tensor) -> Tensor:
@@ -62,8 +63,8 @@ class DenoisingAutoencoder(Objective):
         kept = kept.repeat_interleave(side, 2).repeat_interleave(side, 3)[..., :height, :width]
         return (images + self.config.noise * drawn(torch.randn, images.shape, images.device)) * kept
 
-    def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
+    def pictures(self, views: list[View]) -> dict[str, Tensor]:
         """Clean, corrupted and restored, a row each."""
-        clean = views[0].float()
+        clean = views[0].images.float()
         corrupted = self.corrupt(clean)
         return {"reconstructions": torch.stack([clean, corrupted, self.decoder(self.backbone(corrupted)).float()])}

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.errors import Refused
 from ssl_core.objectives.objective import Objective
@@ -60,9 +61,9 @@ class Jigsaw(Objective):
             nn.Linear(tiles, config.width), nn.ReLU(inplace=True), nn.Linear(config.width, config.permutations)
         )
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The cross-entropy of the permutation; its index is the pseudo-label."""
-        tiles, order = self.shuffle(views[0].float())
+        tiles, order = self.shuffle(views[0].images.float())
         h = self.backbone(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2])
         return {"permutation": F.cross_entropy(self.head(h.flatten(1)).float(), order)}
 
@@ -79,9 +80,9 @@ class Jigsaw(Objective):
         index = torch.arange(len(images), device=device)[:, None]
         return ((tiles - mean) / (deviation + 1e-2))[index, self.orders[order]], order
 
-    def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
+    def pictures(self, views: list[View]) -> dict[str, Tensor]:
         """The views, and below each its tiles as the network is given them."""
-        view = views[0].float()
+        view = views[0].images.float()
         tiles, _ = self.shuffle(view)
         gap = view.shape[-1] // self.config.grid - self.tile
         rows = F.pad(tiles, (0, gap, 0, gap)).unflatten(1, (self.config.grid, self.config.grid))

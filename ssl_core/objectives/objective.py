@@ -2,47 +2,58 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ssl_core.backbones import Backbone
+from ssl_core.augmentation import View
+from ssl_core.backbones import Backbone, BackboneConfig, ViTConfig
 
 
 class Objective(nn.Module):
     """A self-supervised method: its networks and the loss that it minimises.
 
     Every objective is built as `Objective(config, backbone, image_size, classes)`. It takes `views` views of the
-    image's size, and where `local_views` is true any number of smaller ones.
+    image's size, and where `local_views` is true any number of smaller ones after them. One that hides patches by
+    itself on a transformer's tokens sets `transformer`.
     """
 
     family: ClassVar[str]
     views: ClassVar[int]
     local_views: ClassVar[bool] = False
+    transformer: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    @classmethod
+    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Raise ValueError, saying what would be possible, where `config` does not go with the rest."""
+        if cls.transformer and not isinstance(backbone, ViTConfig):
+            raise ValueError(
+                f"the objective {config.name} drops or replaces the tokens of hidden patches, which {backbone.name} "
+                "does not have; take backbone vit, or the objective denoising_autoencoder with its masking noise"
+            )
+
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Weighted loss terms (float32 scalars) by name; pretraining minimises their sum.
 
-        `views`: normalised images [B, 3, H, W], one tensor a view, bfloat16 as `Augment` makes them: what reads their
-        pixels other than through a network makes them float32 first. `labels` [B] reach the supervised baseline
-        alone: the loop has none to give to any other.
+        `views`: what `Augment` makes, bfloat16: what reads their pixels other than through a network makes them float32
+        first. `labels` [B] reach the supervised baseline alone: the loop has none to give to any other.
         """
         raise NotImplementedError
 
     def after_step(self, progress: float) -> None:
-        """Move what is not trained by gradients (teacher, temperature, queue); `progress` is in [0, 1]."""
+        """Move what is not trained by gradients (teacher, temperature, prototypes); `progress` is in (0, 1]."""
 
     @property
     def encoder(self) -> Backbone:
         """The backbone that is evaluated and kept."""
         return self.backbone
 
-    def pictures(self, views: list[Tensor]) -> dict[str, Tensor]:
+    def pictures(self, views: list[View]) -> dict[str, Tensor]:
         """What the method sees and makes, to be looked at: normalised images [rows, columns, 3, H, W] by name."""
         return {}
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.objectives.objective import Objective
 
@@ -25,6 +26,6 @@ class Random(Objective):
     def __init__(self, config: RandomConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """No terms."""
         return {}

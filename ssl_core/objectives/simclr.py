@@ -6,50 +6,49 @@ For the 2N embeddings of N images, with s(i, j) the cosine similarity of z_i and
     l_i = -log( exp(s(i, j(i)) / T) / sum_{k != i} exp(s(i, k) / T) ),    loss = mean of l_i over the 2N embeddings.
 
 Normalisation: the paper's and the authors'. Deviation: the projector's last layer has no batch norm, as in the paper's
-text; the authors' code adds one.
+text; the authors' code adds one. With a momentum encoder, which the paper has not, z_i of one view is the teacher's.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
-from ssl_core.heads import ProjectorConfig, projector
-from ssl_core.objectives.objective import Objective, in_float32
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimCLRConfig:
-    """SimCLR's temperature and projector (null for none)."""
+class SimCLRConfig(JointEmbeddingConfig):
+    """SimCLR's temperature."""
 
     name: Literal["simclr"]
     temperature: float = 0.2
-    projector: ProjectorConfig | None = field(default_factory=ProjectorConfig)
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ValueError(f"temperature is {self.temperature}; it must be above 0")
 
 
-class SimCLR(Objective):
+class SimCLR(JointEmbedding):
     """Two views of an image attract, all other images of the batch repel."""
 
     family: ClassVar[str] = "joint-embedding, contrastive"
     views: ClassVar[int] = 2
 
     def __init__(self, config: SimCLRConfig, backbone: Backbone, image_size: int, classes: int) -> None:
-        super().__init__(backbone)
+        super().__init__(config, backbone)
         self.temperature = config.temperature
-        self.projector, _ = projector(config.projector, backbone.representation_size)
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The NT-Xent loss of two views."""
-        z1, z2 = self.projector(self.backbone(torch.cat(views))).chunk(2)
-        return {"nt_xent": nt_xent(gather(z1), gather(z2), temperature=self.temperature)}
+        losses = [nt_xent(gather(z1), gather(z2), temperature=self.temperature) for z1, z2 in self.pairs(views)]
+        return {"nt_xent": torch.stack(losses).mean()}
 
 
 @in_float32

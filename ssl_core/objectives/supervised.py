@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.objectives.objective import Objective
 
@@ -30,8 +31,8 @@ class Supervised(Objective):
         super().__init__(backbone)
         self.classifier = nn.Linear(backbone.representation_size, classes)
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The mean cross-entropy of the labelled images."""
         assert labels is not None, "the supervised baseline was given no labels"
-        logits = self.classifier(self.backbone(views[0])).float()
+        logits = self.classifier(self.backbone(*views[0])).float()
         return {"cross_entropy": F.cross_entropy(logits, labels, ignore_index=-1)}

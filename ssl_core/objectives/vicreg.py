@@ -8,7 +8,8 @@ For two batches of embeddings Z, Z' [N, D] (equations 1 to 6):
     loss = 25 s + 25 (v(Z) + v(Z')) / 2 + 1 (c(Z) + c(Z'))
 
 Normalisation: the authors' code throughout. It halves the variance term, and not the covariance term; the paper's
-equation 6 halves neither.
+equation 6 halves neither. The paper's expander is the projector here, wider than the representation. With a momentum
+encoder (the authors' siamese architectures need not share weights, section 4.2) Z' is the teacher's.
 """
 
 from dataclasses import dataclass, field
@@ -18,42 +19,51 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
-from ssl_core.heads import ProjectorConfig, projector
-from ssl_core.objectives.objective import Objective, in_float32
+from ssl_core.heads import ProjectorConfig
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
 
 
 @dataclass(frozen=True, kw_only=True)
-class VICRegConfig:
-    """The three terms' weights and the expander (null for none)."""
+class VICRegConfig(JointEmbeddingConfig):
+    """The three terms' weights; the projector is an expander."""
 
     name: Literal["vicreg"]
     invariance: float = 25.0
     variance: float = 25.0
     covariance: float = 1.0
-    expander: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=512))
+    projector: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=512))
 
 
-class VICReg(Objective):
+class VICReg(JointEmbedding):
     """Views agree, every embedding dimension varies, no two dimensions tell the same."""
 
     family: ClassVar[str] = "joint-embedding, regularised"
     views: ClassVar[int] = 2
 
     def __init__(self, config: VICRegConfig, backbone: Backbone, image_size: int, classes: int) -> None:
-        super().__init__(backbone)
+        super().__init__(config, backbone)
         self.config = config
-        self.expander, _ = projector(config.expander, backbone.representation_size)
 
-    def forward(self, views: list[Tensor], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The three weighted terms of two views."""
-        z1, z2 = (gather(z) for z in self.expander(self.backbone(torch.cat(views))).float().chunk(2))
+        pairs = [terms(gather(z1), gather(z2)) for z1, z2 in self.pairs(views)]
+        agree, vary, decorrelate = torch.stack(pairs).mean(0)
         return {
-            "invariance": self.config.invariance * F.mse_loss(z1, z2),
-            "variance": self.config.variance * (variance(z1) + variance(z2)) / 2,
-            "covariance": self.config.covariance * (covariance(z1) + covariance(z2)),
+            "invariance": self.config.invariance * agree,
+            "variance": self.config.variance * vary,
+            "covariance": self.config.covariance * decorrelate,
         }
+
+
+@in_float32
+def terms(z1_ND: Tensor, z2_ND: Tensor) -> Tensor:
+    """The three terms of two views' embeddings [N, D], without their weights: [3]."""
+    vary = (variance(z1_ND) + variance(z2_ND)) / 2
+    return torch.stack([F.mse_loss(z1_ND, z2_ND), vary, covariance(z1_ND) + covariance(z2_ND)])
 
 
 @in_float32

@@ -74,4 +74,4 @@ def bytes_per_image(objective: Objective, images: Tensor, augment: Augment) -> f
         terms = objective(views, labels)
     del terms
     total = sum(size for pointer, size in kept.items() if pointer not in parameters)
-    return (total + sum(view.nbytes for view in views)) / len(images)
+    return (total + sum(view.images.nbytes for view in views)) / len(images)
