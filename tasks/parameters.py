@@ -1,31 +1,29 @@
 """`params.yaml` as one frozen, validated object: what was validated is what runs and what is logged."""
 
 import dataclasses
-import difflib
 import re
 import shutil
 import sysconfig
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ssl_core import backbones
-from ssl_core.augmentation import Recipe
-from ssl_core.backbones import BackboneConfig
+from ssl_core.augmentation import Recipe, recipes
+from ssl_core.backbones import BackboneConfig, ViTConfig
 from ssl_core.data import DataConfig
 from ssl_core.errors import Refused
 from ssl_core.evaluation import EvaluationConfig
 from ssl_core.objectives import OBJECTIVES, ObjectiveConfig
+from ssl_core.objectives.joint_embedding import JointEmbeddingConfig
 from ssl_core.training.iteration import Acceleration
 from ssl_core.training.pretraining import PretrainingConfig
 from tasks import cells
 from tasks.cells import Cell
-
-Model = TypeVar("Model", bound=BaseModel)
+from tasks.validation import allowed, validate
 
 
 def _several(written: Any) -> Any:
@@ -34,7 +32,7 @@ def _several(written: Any) -> Any:
 
 
 class Variant(BaseModel):
-    """A named choice of everything that pretrains a backbone."""
+    """A named choice of everything that pretrains a backbone, and whether its output or the projector's is kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +40,7 @@ class Variant(BaseModel):
     backbone: Annotated[BackboneConfig, Field(discriminator="name")]
     augmentation: Annotated[tuple[Recipe, ...], BeforeValidator(_several)]
     pretraining: PretrainingConfig
+    representation: Literal["backbone", "projector"] = "backbone"
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -53,6 +52,21 @@ class Variant(BaseModel):
                 f"augmentation makes {whole or 'no'} global and {local or 'no'} local views; the objective "
                 f"{self.objective.name} takes {objective.views} global and {'any' if objective.local_views else 'no'} "
                 "local ones"
+            )
+        masks = [recipe.mask for recipe in self.augmentation if recipe.mask]
+        if masks and not objective.masked_views:
+            raise ValueError(
+                f"augmentation.mask is for objectives that compare views; {self.objective.name} has a task of its own "
+                "on whole ones: set augmentation.mask to null"
+            )
+        if isinstance(self.backbone, ViTConfig) and any(mask.patch != self.backbone.patch for mask in masks):
+            raise ValueError(
+                f"augmentation.mask.patch must be backbone.patch, {self.backbone.patch}: a transformer drops tokens"
+            )
+        projects = isinstance(self.objective, JointEmbeddingConfig) and self.objective.projector
+        if self.representation == "projector" and not projects:
+            raise ValueError(
+                f"representation is projector, and the objective {self.objective.name} has none here: take backbone"
             )
         if (self.objective.name == "random") != (self.pretraining.epochs == 0):
             raise ValueError("pretraining.epochs is 0 for the objective random, and above 0 for every other")
@@ -153,8 +167,10 @@ class Parameters(BaseModel):
         """A variant, with the defaults that it does not override."""
         if name not in self.variants:
             raise Refused(f"there is no variant '{name}'; params.yaml has {', '.join(self.variants)}")
-        variant = _validate(Variant, cells.merge(self.defaults, self.variants[name]), f"variants.{name}")
         where = f"variants.{name}"
+        written = cells.merge(self.defaults, self.variants[name])
+        kinds = _unfold(written.get("augmentation"), self.data.image_size, where)
+        variant = validate(Variant, written | {"augmentation": kinds}, where)
         try:
             backbones.check(variant.backbone, self.data.image_size)
             objective = OBJECTIVES[type(variant.objective)]
@@ -168,12 +184,29 @@ class Parameters(BaseModel):
         return variant
 
 
+def _unfold(written: Any, image_size: int, where: str) -> Any:
+    """Kinds of views as written, each that names a recipe replaced by the recipe's kinds with its overrides."""
+    if isinstance(written, list):
+        unfolded = [_unfold(each, image_size, where) for each in written]
+        return [kind for each in unfolded for kind in (each if isinstance(each, list) else [each])]
+    if not isinstance(written, dict) or "name" not in written:
+        return written
+    overrides = {key: value for key, value in written.items() if key != "name"}
+    if written["name"] not in recipes.NAMED:
+        names = list(recipes.NAMED)
+        raise Refused(
+            f"params.yaml: {where}.augmentation.name is {written['name']!r}{allowed(str(written['name']), names)}"
+        )
+    kinds = [cells.merge(dataclasses.asdict(kind), overrides) for kind in recipes.NAMED[written["name"]](image_size)]
+    return kinds if len(kinds) > 1 else kinds[0]
+
+
 def load(file: Path = cells.FILE) -> Parameters:
     """The whole file, validated, every variant included. Raises `Refused` with the key and what is allowed there."""
-    parameters = _validate(Parameters, cells.read(file), "")
+    parameters = validate(Parameters, cells.read(file), "")
     for name in parameters.suite.variants:
         if name not in parameters.variants:
-            raise Refused(f"suite.variants names '{name}'{_allowed(name, list(parameters.variants))}")
+            raise Refused(f"suite.variants names '{name}'{allowed(name, list(parameters.variants))}")
     for name in parameters.variants:
         parameters.variant(name)
     return parameters
@@ -185,73 +218,3 @@ def cell(parameters: Parameters, variant: str, seed: str) -> Cell:
     if not seed.isdecimal():
         raise Refused(f"the seed is '{seed}'; a whole number, 0 or more, is needed")
     return Cell(variant=variant, seed=int(seed))
-
-
-def _validate(kind: type[Model], written: Any, where: str) -> Model:
-    """What `written` says, as `kind`; the first mistake becomes one sentence that names the key."""
-    try:
-        return kind.model_validate(written)
-    except ValidationError as error:
-        raise Refused(f"params.yaml: {_sentence(error.errors()[0], kind, written, where)}") from None
-
-
-def _sentence(mistake: Any, kind: Any, written: Any, where: str) -> str:
-    path, owner = _locate(kind, written, mistake["loc"])
-    key = ".".join(part for part in (where, *path) if part)
-    match mistake["type"]:
-        case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"{key} is not known{_allowed(path[-1], _fields(owner))}"
-        case "missing" | "missing_keyword_only_argument" | "missing_argument":
-            return f"{key} is missing"
-        case "union_tag_invalid":
-            return f"{key}.name is '{mistake['ctx']['tag']}'; allowed are {mistake['ctx']['expected_tags']}"
-        case "union_tag_not_found":
-            return f"{key}.name is missing; it says which kind is meant"
-        case "value_error":
-            return f"{key}: {mistake['ctx']['error']}" if key else str(mistake["ctx"]["error"])
-    return f"{key} is {mistake['input']!r}; {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
-
-
-def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[str], Any]:
-    """The keys of a mistake's place as a user writes them, and the class that owns the last.
-
-    A user writes no union's tags, and no number where one mapping stands for a list of one.
-    """
-    path: list[str] = []
-    owner = kind
-    for part in loc:
-        if isinstance(part, int):
-            if isinstance(written, list):
-                path.append(str(part))
-                written = written[part]
-            continue
-        options = _classes(kind)
-        tagged = [option for option in options if part in typing.get_args(_hints(option).get("name"))]
-        if tagged:
-            kind = tagged[0]
-            continue
-        owner = next((option for option in options if part in _fields(option)), options[0] if options else None)
-        kind = _hints(owner).get(part) if owner else None
-        written = written.get(part) if isinstance(written, dict) else None
-        path.append(part)
-    return path, owner
-
-
-def _classes(kind: Any) -> list[Any]:
-    """The configuration classes among a type's alternatives."""
-    if dataclasses.is_dataclass(kind) or kind in (Parameters, Variant):
-        return [kind]
-    return [found for argument in typing.get_args(kind) for found in _classes(argument)]
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind) if kind else {}
-
-
-def _fields(kind: Any) -> list[str]:
-    return [] if kind is None else [name for name in _hints(kind) if not name.startswith(("_", "model_"))]
-
-
-def _allowed(given: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(given, names, n=1)
-    return f": did you mean {near[0]}?" if near else f"; allowed are {', '.join(names)}"

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from ssl_core import backbones, objectives, parallel
 from ssl_core.augmentation import Augment
 from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
 from ssl_core.errors import Refused
+from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives import Objective, Supervised
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.training import batches
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.pretraining import Outcome, pretrain
@@ -114,7 +117,8 @@ def code() -> list[Path]:
 
 def write(done: Pretrained, variant: Variant, curves: Curves, folder: Path) -> None:
     """Write what the data, the code and the parameters determine."""
-    weights.save(done.objective.encoder, variant.backbone, done.data.card.image_size, folder / "backbone.safetensors")
+    network, head = kept(done.objective, variant)
+    weights.save(network, variant.backbone, done.data.card.image_size, folder / "backbone.safetensors", head)
     curves.write(folder / "curves.csv")
     said = {"steps": done.outcome.steps, "stopped": done.outcome.stopped}
     (folder / "outcome.json").write_text(json.dumps(said, indent=2) + "\n")
@@ -129,8 +133,18 @@ def observe(done: Pretrained, variant: Variant, observed: Observation) -> None:
     """Note what it cost."""
     observed.images = done.outcome.steps * variant.pretraining.batch_size
     observed.seconds_before = done.outcome.seconds_before
-    observed.parameters = sum(p.numel() for p in done.objective.encoder.parameters())
-    observed.flops_per_image = flops_per_image(done.objective.encoder, done.data.card.image_size)
+    network, _ = kept(done.objective, variant)
+    observed.parameters = sum(p.numel() for p in network.parameters())
+    observed.flops_per_image = flops_per_image(network, done.data.card.image_size)
+
+
+def kept(objective: Objective, variant: Variant) -> tuple[nn.Module, ProjectorConfig | None]:
+    """The network that is evaluated: the backbone, or the backbone with a projector of this configuration."""
+    if variant.representation == "backbone":
+        return objective.encoder, None
+    assert isinstance(objective, JointEmbedding)
+    assert isinstance(variant.objective, JointEmbeddingConfig)
+    return nn.Sequential(objective.encoder, objective.projector), variant.objective.projector
 
 
 def build(variant: Variant, data: Prepared, seed: int) -> Objective:

@@ -1,4 +1,4 @@
-"""A backbone on disk: safetensors that say by themselves which network they are. Loading runs no code."""
+"""A pretrained network on disk: safetensors that say by themselves which it is. Loading runs no code."""
 
 import dataclasses
 import json
@@ -8,15 +8,22 @@ import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
-from ssl_core.backbones import Backbone, BackboneConfig, build
+from ssl_core.backbones import BackboneConfig, build
 from ssl_core.errors import Refused
+from ssl_core.heads import ProjectorConfig, projector
 
 
-def save(backbone: Backbone, config: BackboneConfig, image_size: int, file: Path) -> None:
-    """Write the weights with the configuration that rebuilds their network."""
-    description = json.dumps({"backbone": dataclasses.asdict(config), "image_size": image_size}, sort_keys=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in backbone.state_dict().items()}
+def save(
+    network: nn.Module, config: BackboneConfig, image_size: int, file: Path, head: ProjectorConfig | None = None
+) -> None:
+    """Write the weights with the configuration that rebuilds their network: a backbone, or with `head` both in turn."""
+    described = {"backbone": dataclasses.asdict(config), "image_size": image_size}
+    if head:
+        described["projector"] = dataclasses.asdict(head)
+    description = json.dumps(described, sort_keys=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, file, metadata={"stopgrad": description})
 
 
@@ -26,8 +33,8 @@ def image_size(file: Path) -> int:
         return json.loads(opened.metadata()["stopgrad"])["image_size"]
 
 
-def load(file: Path) -> Backbone:
-    """The backbone of a file that `save` wrote, in evaluation mode on the CPU. Raises `Refused` where it is damaged."""
+def load(file: Path) -> nn.Module:
+    """The network of a file that `save` wrote, in evaluation mode on the CPU. Raises `Refused` where it is damaged."""
     try:
         with safe_open(file, framework="pt") as opened:
             description = json.loads(opened.metadata()["stopgrad"])
@@ -37,5 +44,8 @@ def load(file: Path) -> Backbone:
     config: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(description["backbone"])
     with torch.device("cpu"):
         backbone = build(config, description["image_size"])
-    backbone.load_state_dict(tensors)
-    return backbone.eval()
+        network: nn.Module = backbone
+        if head := description.get("projector"):
+            network = nn.Sequential(backbone, projector(ProjectorConfig(**head), backbone.representation_size)[0])
+    network.load_state_dict(tensors)
+    return network.eval()

@@ -1,13 +1,15 @@
 """Backbones against torchvision's, and their shapes."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torchvision
 
 from ssl_core import backbones
-from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.augmentation import Augment, recipes
+from ssl_core.backbones import ResNetConfig, ViT, ViTConfig
 from ssl_core.backbones.vit import Attention, positions
 from ssl_core.errors import Refused
 
@@ -83,3 +85,22 @@ def test_what_cannot_be_built_is_refused() -> None:
         backbones.build(ResNetConfig(name="resnet18", stem="imagenet"), 28)
     with pytest.raises(ValueError, match="multiple"):
         ViTConfig(name="vit", width=50)
+
+
+def test_a_transformer_leaves_out_what_is_hidden_and_a_convnet_sees_it_blank() -> None:
+    torch.manual_seed(0)
+    masked = replace(recipes.mask_only(16)[0], views=1)
+    images = torch.randint(256, (3, 3, 16, 16), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    (view,) = Augment([masked], (0.5,) * 3, (0.25,) * 3)(images, torch.Generator().manual_seed(0))
+    blank, visible = view.to(torch.float32)
+    assert visible is not None
+    assert visible.shape == (3, 4)
+    other = torch.where(blank == 0, torch.randn_like(blank), blank)
+    vit = backbones.build(ViTConfig(name="vit", width=48, depth=2), 16).eval()
+    torch.testing.assert_close(vit(other, visible), vit(blank, visible))
+    assert not torch.allclose(vit(other), vit(blank))
+    assert isinstance(vit, ViT)
+    alone = [vit.encode(vit.embed(blank)[i : i + 1, visible[i]]).mean(1) for i in range(3)]
+    torch.testing.assert_close(vit(blank, visible), torch.cat(alone))
+    resnet = backbones.build(ResNetConfig(name="resnet10", width=8), 16).eval()
+    assert torch.equal(resnet(blank, visible), resnet(blank))

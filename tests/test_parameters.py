@@ -1,5 +1,6 @@
 """params.yaml: what is accepted, and one clear sentence for what is not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from ssl_core.augmentation import RandomResizedCrop, recipes
 from ssl_core.errors import Refused
 from ssl_core.training.iteration import Acceleration
 from tasks import cells, parameters
@@ -70,9 +72,63 @@ def test_views_of_several_kinds_are_recipes_in_order(tmp_path: Path) -> None:
     assert len(parameters.load(PROJECT / "params.yaml").variant("simclr").augmentation) == 1
 
 
+def test_a_recipe_has_a_name_and_overrides(tmp_path: Path) -> None:
+    for name in ("simclr", "byol", "weak", "mask_only"):
+        assert sum(kind.views for kind in recipes.NAMED[name](28)) == 2
+        file = written(tmp_path, **{"variants.simclr.augmentation": {"name": name}})
+        assert parameters.load(file).variant("simclr").augmentation == recipes.NAMED[name](28)
+    overridden = {"name": "byol", "blur": None, "crop": {"scale": [0.5, 1]}}
+    file = written(tmp_path, **{"variants.simclr.augmentation": overridden})
+    first, second = parameters.load(file).variant("simclr").augmentation
+    assert (first.blur, second.blur, first.solarise, second.solarise) == (None, None, 0.0, 0.2)
+    assert first.crop is not None
+    assert first.crop.scale == (0.5, 1)
+    assert first.crop.ratio == RandomResizedCrop().ratio
+
+
+def test_multi_crop_makes_local_views_of_half_the_side() -> None:
+    first, second, local = recipes.multi_crop(32)
+    assert (first.views, second.views, local.views, local.size) == (1, 1, 4, 16)
+    assert recipes.multi_crop(28)[2].size == 12
+    assert recipes.multi_crop(224)[2].size == 112
+
+
+def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(tmp_path: Path) -> None:
+    file = written(
+        tmp_path, **{"defaults.augmentation": {"name": "simclr"}, "variants.simclr.augmentation": {"crop": None}}
+    )
+    # Two views are too many for some of the project's own variants.
+    content = cells.read(file)
+    content["variants"] = {"simclr": content["variants"]["simclr"]}
+    content["suite"]["variants"] = ["simclr"]
+    YAML().dump(content, file)
+    (kind,) = parameters.load(file).variant("simclr").augmentation
+    assert kind == replace(recipes.simclr(28)[0], crop=None)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        (
+            {"variants.simclr.augmentation": {"name": "strong"}},
+            "variants.simclr.augmentation.name is 'strong'; allowed are simclr, byol, weak, multi_crop, mask_only",
+        ),
+        (
+            {"variants.jigsaw.augmentation": {"mask": {"share": 0.5}, "views": 1}},
+            "augmentation.mask is for objectives that compare views; jigsaw has a task of its own on whole ones",
+        ),
+        (
+            {
+                "variants.simclr.augmentation": {"name": "mask_only", "mask": {"patch": 2}},
+                "variants.simclr.backbone": {"name": "vit"},
+            },
+            "augmentation.mask.patch must be backbone.patch, 4: a transformer drops tokens",
+        ),
+        (
+            {"variants.jigsaw.representation": "projector"},
+            "representation is projector, and the objective jigsaw has none here: take backbone",
+        ),
+        ({"variants.simclr.representation": "head"}, "variants.simclr.representation is 'head'"),
         ({"suite.variants": ["simclr", "simclrr"]}, "suite.variants names 'simclrr': did you mean simclr?"),
         ({"suite.variants": ["a/b"]}, "a name has letters, digits"),
         ({"suite.seeds": []}, "at least one is needed"),

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from ssl_core import backbones
 from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.errors import Refused
+from ssl_core.heads import ProjectorConfig, projector
 from tasks import weights
 
 
@@ -30,3 +32,14 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:1000])
     with pytest.raises(Refused, match="holds no backbone"):
         weights.load(tmp_path / "a")
+
+
+def test_a_projector_is_kept_with_its_backbone(tmp_path: Path) -> None:
+    config, head = ResNetConfig(name="resnet10", width=8), ProjectorConfig(width=16, output=4, last_norm=True)
+    backbone = backbones.build(config, 16)
+    network = nn.Sequential(backbone, projector(head, backbone.representation_size)[0]).eval()
+    weights.save(network, config, 16, tmp_path / "a", head)
+    loaded = weights.load(tmp_path / "a")
+    images = torch.randn(2, 3, 16, 16)
+    assert loaded(images).shape == (2, 4)
+    assert torch.equal(loaded(images), network(images))

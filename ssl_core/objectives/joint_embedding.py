@@ -1,6 +1,7 @@
 """What joint-embedding objectives have in common: projector and momentum encoder, each a switch on any of them."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class JointEmbedding(Objective):
     All views pass the networks in one batch a size, as in SimCLR's code: a batch norm sees the views together. Some
     authors' code (BYOL's, VICReg's) passes them one after another.
     """
+
+    masked_views: ClassVar[bool] = True
 
     def __init__(self, config: JointEmbeddingConfig, backbone: Backbone) -> None:
         super().__init__(backbone)

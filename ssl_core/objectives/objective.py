@@ -15,13 +15,14 @@ class Objective(nn.Module):
     """A self-supervised method: its networks and the loss that it minimises.
 
     Every objective is built as `Objective(config, backbone, image_size, classes)`. It takes `views` views of the
-    image's size, and where `local_views` is true any number of smaller ones after them. One that hides patches by
-    itself on a transformer's tokens sets `transformer`.
+    image's size, where `local_views` is true any number of smaller ones after them, and where `masked_views` is true
+    ones of which patches are hidden. One that hides patches of a transformer's tokens by itself sets `transformer`.
     """
 
     family: ClassVar[str]
     views: ClassVar[int]
     local_views: ClassVar[bool] = False
+    masked_views: ClassVar[bool] = False
     transformer: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone) -> None:
