@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import timing
 from benchmarks.page import Report, Section
@@ -22,7 +21,7 @@ from ssl_core.augmentation import Augment
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.evaluation.embedding import on_device
 from ssl_core.heads import ProjectorConfig
-from ssl_core.objectives import Objective
+from ssl_core.training import cost
 from ssl_core.training import optimiser as optimisation
 from ssl_core.training.iteration import WARM_UP, Acceleration, Iteration
 from ssl_core.training.optimiser import OptimiserConfig
@@ -65,7 +64,7 @@ def accelerations(device: torch.device) -> dict[str, Acceleration]:
 def table(case: Case, device: torch.device, left: Callable[[], float], report: Report) -> None:
     """The table of a case; a way that fails or does not fit in the time left is said."""
     peak = matrix_product_rate(device)
-    flops = training_flops(case, device)
+    flops = training_flops(case)
     done = Section(
         title=f"The iteration of {case.name}, {case.side} px",
         measured=(
@@ -154,12 +153,6 @@ def matrix_product_rate(device: torch.device) -> float:
     return 2 * size**3 / min(timing.seconds(lambda: a @ b, 13, device)[3:])
 
 
-def training_flops(case: Case, device: torch.device) -> float:
-    """Operations of a step by the image: those of the forward pass of two views, three times."""
-    count = 4
-    objective: Objective = simclr(case.backbone, case.side, PROJECTOR)
-    on_device(objective, device)
-    pair = [torch.zeros(count, 3, case.side, case.side, device=device) for _ in range(2)]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, torch.autocast(device.type, torch.bfloat16):
-        objective(pair)
-    return 3 * counter.get_total_flops() / count
+def training_flops(case: Case) -> float:
+    """Operations of a step by the image."""
+    return cost.flops_per_image(simclr(case.backbone, case.side, PROJECTOR), [PLAIN], case.side, case.batch)

@@ -36,6 +36,7 @@ class Observation:
     seconds_before: float = 0.0
     parameters: int | None = None
     flops_per_image: int | None = None
+    step_flops_per_image: int | None = None
 
 
 @contextmanager

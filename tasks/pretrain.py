@@ -21,7 +21,7 @@ from ssl_core.errors import Refused
 from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives import Objective, Supervised
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
-from ssl_core.training import batches
+from ssl_core.training import batches, cost
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.pretraining import Outcome, pretrain
 from ssl_core.training.watch import Record
@@ -135,7 +135,11 @@ def observe(done: Pretrained, variant: Variant, observed: Observation) -> None:
     observed.seconds_before = done.outcome.seconds_before
     network, _ = kept(done.objective, variant)
     observed.parameters = sum(p.numel() for p in network.parameters())
-    observed.flops_per_image = flops_per_image(network, done.data.card.image_size)
+    size = done.data.card.image_size
+    observed.flops_per_image = flops_per_image(network, size)
+    if variant.pretraining.epochs and parallel.share()[1] == 1:
+        batch = variant.pretraining.batch_size // variant.pretraining.accumulate
+        observed.step_flops_per_image = cost.flops_per_image(done.objective, variant.augmentation, size, batch)
 
 
 def kept(objective: Objective, variant: Variant) -> tuple[nn.Module, ProjectorConfig | None]:

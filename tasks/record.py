@@ -18,7 +18,15 @@ from tasks.cells import PREPARED, Cell
 from tasks.parameters import Parameters
 
 HEADS = {("feature_extraction", "linear"): "linear", ("fine_tuning", "linear"): "fine_tuned"}
-COSTS = ("seconds", "overhead_seconds", "images_per_second", "peak_memory_bytes", "parameters", "flops_per_image")
+COSTS = (
+    "seconds",
+    "overhead_seconds",
+    "images_per_second",
+    "peak_memory_bytes",
+    "parameters",
+    "flops_per_image",
+    "step_flops_per_image",
+)
 
 
 def tags(settings: Parameters, cell: Cell) -> dict[str, str]:

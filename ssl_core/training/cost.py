@@ -1,0 +1,34 @@
+"""What a pretraining step computes, counted and not run."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ssl_core.augmentation import Recipe, View
+from ssl_core.augmentation.mask import places
+from ssl_core.objectives import Objective
+
+UNREAL = torch.device("meta")
+
+
+def flops_per_image(objective: Objective, recipes: Sequence[Recipe], image_size: int, batch_size: int) -> int:
+    """Floating-point operations of a step by the image: all views, forward and backward, teacher and heads included.
+
+    Counted by PyTorch, two for each multiply-add, on tensors that have shapes only; for one process.
+    """
+    network = copy.deepcopy(objective).to(UNREAL).train()
+    views = [_view(recipe, recipe.size or image_size, batch_size) for recipe in recipes for _ in range(recipe.views)]
+    labels = torch.zeros(batch_size, dtype=torch.int64, device=UNREAL)
+    with FlopCounterMode(display=False) as counter:
+        torch.stack(list(network(views, labels).values())).sum().backward()
+    return counter.get_total_flops() // batch_size
+
+
+def _view(recipe: Recipe, side: int, count: int) -> View:
+    images = torch.empty(count, 3, side, side, device=UNREAL)
+    if recipe.mask is None:
+        return View(images)
+    hidden = torch.empty(count, side // recipe.mask.patch, side // recipe.mask.patch, dtype=torch.bool, device=UNREAL)
+    return View(images, places(hidden, recipe.mask.share))
