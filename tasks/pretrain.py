@@ -29,9 +29,10 @@ from tasks import cells, parameters, torchrun, tracking, weights
 from tasks.cells import Cell
 from tasks.curves import Curves
 from tasks.observations import Observation, flops_per_image, observing
-from tasks.parameters import Parameters, Variant
+from tasks.parameters import Parameters
 from tasks.pictures import write_pictures
 from tasks.stage import atomic_folder, root, stage
+from tasks.variants import Variant
 
 SOURCE = Path(objectives.__file__).parents[2]
 FOLDER = root() / "checkpoints"

@@ -86,6 +86,15 @@ def test_a_recipe_has_a_name_and_overrides(tmp_path: Path) -> None:
     assert first.crop.ratio == RandomResizedCrop().ratio
 
 
+def test_what_these_images_cannot_have_is_refused_in_the_suite_alone(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"variants.simclr.backbone": {"name": "vit", "patch": 5}}
+    with pytest.raises(Refused, match="must divide the image size"):
+        parameters.load(written(tmp_path, **changes))
+    loaded = parameters.load(written(tmp_path, **changes, **{"suite.variants": ["random"]}))
+    with pytest.raises(Refused, match="must divide the image size"):
+        parameters.cell(loaded, "simclr", "0")
+
+
 def test_multi_crop_makes_local_views_of_half_the_side() -> None:
     first, second, local = recipes.multi_crop(32)
     assert (first.views, second.views, local.views, local.size) == (1, 1, 4, 16)
@@ -173,7 +182,7 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         ),
         ({"variants.simclr.augmentation": ["strong"]}, "variants.simclr.augmentation.0 is 'strong'"),
         ({"variants.simclr.augmentation": "strong"}, "variants.simclr.augmentation is 'strong'"),
-        ({"variants.simclr.augmentation": {"mask": {"patch": 5}}}, "variants.simclr.augmentation: mask.patch is 5"),
+        ({"variants.simclr.augmentation": {"mask": {"patch": 5}}}, "variants.simclr: augmentation: mask.patch is 5"),
         ({"variants.random.pretraining": {"epochs": 1}}, "pretraining.epochs is 0 for the objective random"),
         ({"variants.random": {}}, "variants.random.objective is missing"),
         ({"defaults.backbone.name": "resnet11"}, "backbone.name"),

@@ -1,0 +1,104 @@
+"""A variant: what is pretrained and how, as written in `params.yaml`, and whether that is possible."""
+
+import dataclasses
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ssl_core import backbones
+from ssl_core.augmentation import Recipe, recipes
+from ssl_core.backbones import BackboneConfig, ViTConfig
+from ssl_core.errors import Refused
+from ssl_core.objectives import OBJECTIVES, ObjectiveConfig
+from ssl_core.objectives.joint_embedding import JointEmbeddingConfig
+from ssl_core.training.pretraining import PretrainingConfig
+from tasks import cells
+from tasks.validation import allowed, validate
+
+
+def _several(written: Any) -> Any:
+    """One mapping stands for a list of one."""
+    return [written] if isinstance(written, dict) else written
+
+
+class Variant(BaseModel):
+    """A named choice of everything that pretrains a backbone, and whether its output or the projector's is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objective: Annotated[ObjectiveConfig, Field(discriminator="name")]
+    backbone: Annotated[BackboneConfig, Field(discriminator="name")]
+    augmentation: Annotated[tuple[Recipe, ...], BeforeValidator(_several)]
+    pretraining: PretrainingConfig
+    representation: Literal["backbone", "projector"] = "backbone"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        objective = OBJECTIVES[type(self.objective)]
+        whole = sum(recipe.views for recipe in self.augmentation if recipe.size is None)
+        local = sum(recipe.views for recipe in self.augmentation if recipe.size is not None)
+        if whole != objective.views or (local and not objective.local_views):
+            raise ValueError(
+                f"augmentation makes {whole or 'no'} global and {local or 'no'} local views; the objective "
+                f"{self.objective.name} takes {objective.views} global and {'any' if objective.local_views else 'no'} "
+                "local ones"
+            )
+        masks = [recipe.mask for recipe in self.augmentation if recipe.mask]
+        if masks and not objective.masked_views:
+            raise ValueError(
+                f"augmentation.mask is for objectives that compare views; {self.objective.name} has a task of its own "
+                "on whole ones: set augmentation.mask to null"
+            )
+        if isinstance(self.backbone, ViTConfig) and any(mask.patch != self.backbone.patch for mask in masks):
+            raise ValueError(
+                f"augmentation.mask.patch must be backbone.patch, {self.backbone.patch}: a transformer drops tokens"
+            )
+        projects = isinstance(self.objective, JointEmbeddingConfig) and self.objective.projector
+        if self.representation == "projector" and not projects:
+            raise ValueError(
+                f"representation is projector, and the objective {self.objective.name} has none here: take backbone"
+            )
+        if (self.objective.name == "random") != (self.pretraining.epochs == 0):
+            raise ValueError("pretraining.epochs is 0 for the objective random, and above 0 for every other")
+        return self
+
+    @property
+    def family(self) -> str:
+        """The objective's family."""
+        return OBJECTIVES[type(self.objective)].family
+
+
+def read_variant(written: dict[str, Any], image_size: int, where: str) -> Variant:
+    """The variant that a section `where` writes. Raises `Refused` with a sentence where it is none."""
+    kinds = _unfold(written.get("augmentation"), image_size, where)
+    return validate(Variant, written | {"augmentation": kinds}, where)
+
+
+def check_possible(variant: Variant, image_size: int) -> None:
+    """Raise ValueError where the variant is not possible with images of this side in pixels."""
+    backbones.check(variant.backbone, image_size)
+    objective = OBJECTIVES[type(variant.objective)]
+    objective.check(variant.objective, variant.backbone, image_size, variant.pretraining.batch_size)
+    for recipe in variant.augmentation:
+        try:
+            recipe.check_images(image_size)
+            backbones.check(variant.backbone, recipe.size or image_size)
+        except ValueError as error:
+            raise ValueError(f"augmentation: {error}") from None
+
+
+def _unfold(written: Any, image_size: int, where: str) -> Any:
+    """Kinds of views as written, each that names a recipe replaced by the recipe's kinds with its overrides."""
+    if isinstance(written, list):
+        unfolded = [_unfold(each, image_size, where) for each in written]
+        return [kind for each in unfolded for kind in (each if isinstance(each, list) else [each])]
+    if not isinstance(written, dict) or "name" not in written:
+        return written
+    overrides = {key: value for key, value in written.items() if key != "name"}
+    if written["name"] not in recipes.NAMED:
+        names = list(recipes.NAMED)
+        raise Refused(
+            f"params.yaml: {where}.augmentation.name is {written['name']!r}{allowed(str(written['name']), names)}"
+        )
+    kinds = [cells.merge(dataclasses.asdict(kind), overrides) for kind in recipes.NAMED[written["name"]](image_size)]
+    return kinds if len(kinds) > 1 else kinds[0]
