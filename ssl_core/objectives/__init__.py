@@ -1,4 +1,6 @@
-"""The union of objectives: one file each, and one line here."""
+"""The union of objectives: one file each, and one name here."""
+
+from typing import TYPE_CHECKING, Protocol, Union
 
 from ssl_core.backbones import Backbone
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
@@ -9,9 +11,6 @@ from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 
-ObjectiveConfig = (
-    RandomConfig | SupervisedConfig | DenoisingAutoencoderConfig | JigsawConfig | SimCLRConfig | VICRegConfig
-)
 OBJECTIVES = {
     RandomConfig: Random,
     SupervisedConfig: Supervised,
@@ -20,6 +19,18 @@ OBJECTIVES = {
     SimCLRConfig: SimCLR,
     VICRegConfig: VICReg,
 }
+
+if TYPE_CHECKING:
+
+    class ObjectiveConfig(Protocol):
+        """A key of `OBJECTIVES`, which its `name` tells from the others."""
+
+        @property
+        def name(self) -> str:
+            """As params.yaml has it."""
+            ...
+else:
+    ObjectiveConfig = Union[tuple(OBJECTIVES)]  # noqa: UP007 (of a tuple)
 
 
 def build(config: ObjectiveConfig, backbone: Backbone, image_size: int, classes: int) -> Objective:

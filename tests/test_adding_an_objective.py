@@ -1,0 +1,59 @@
+"""docs/adding-an-objective.md, followed word for word in a clone."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PROJECT, clone, edit, run
+from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.slow
+PAGE = PROJECT / "docs" / "adding-an-objective.md"
+
+
+def blocks() -> dict[str, str]:
+    """The page's pieces of code by the file that they are for."""
+    found = re.findall(r"```\w+\n# (\S+)\n(.+?)```", PAGE.read_text(), flags=re.DOTALL)
+    return dict(found)
+
+
+def insert(file: Path, written: str, opening: str) -> None:
+    """Put the import of a block below the file's imports, and its entry behind the line that opens the mapping."""
+    imported, entry = written.split("\n\n")
+    content = file.read_text()
+    assert content.count(opening) == 1
+    content = content.replace(opening, f"{opening}\n{entry.rstrip()}")
+    first = content.index("\nfrom ssl_core.objectives") + 1
+    file.write_text(f"{content[:first]}{imported}\n{content[first:]}")
+
+
+def test_the_page_adds_an_objective_that_keeps_the_contract_and_runs_to_the_table(tmp_path: Path) -> None:
+    written = blocks()
+    assert set(written) == {
+        "ssl_core/objectives/align_uniform.py",
+        "ssl_core/objectives/__init__.py",
+        "params.yaml",
+        "tests/every_objective.py",
+        "tests/test_align_uniform.py",
+    }
+    project = clone(tmp_path)
+    for name in ("ssl_core/objectives/align_uniform.py", "tests/test_align_uniform.py"):
+        (project / name).write_text(written[name])
+    insert(project / "ssl_core/objectives/__init__.py", written["ssl_core/objectives/__init__.py"], "OBJECTIVES = {")
+    insert(project / "tests/every_objective.py", written["tests/every_objective.py"], "EVERY: dict[str, Any] = {")
+
+    def add(content: dict[str, Any]) -> None:
+        content["variants"] |= YAML(typ="safe").load(written["params.yaml"])["variants"]
+        content["suite"]["variants"] = ["align_uniform"]
+
+    edit(project, add)
+    files = ["tests/test_align_uniform.py", "tests/test_objectives.py", "tests/test_resume.py", "tests/test_cost.py"]
+    tested = run("python", "-m", "pytest", "-q", "-k", "align_uniform", *files, cwd=project)
+    assert tested.returncode == 0, tested.stdout[-3000:]
+    assert int(re.findall(r"(\d+) passed", tested.stdout)[0]) >= 12
+    checked = run("ruff", "check", "ssl_core/objectives/align_uniform.py", "tests/test_align_uniform.py", cwd=project)
+    assert checked.returncode == 0, checked.stdout
+    done = run("dvc", "repro", cwd=project)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "align_uniform" in (project / "results" / "comparison.csv").read_text()
