@@ -13,6 +13,7 @@ from ssl_core.heads import MomentumConfig
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.relative_location import RelativeLocationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
@@ -23,6 +24,7 @@ EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
     "denoising_autoencoder": DenoisingAutoencoderConfig(name="denoising_autoencoder"),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
+    "relative_location": RelativeLocationConfig(name="relative_location", gap=1),
     "simclr": SimCLRConfig(name="simclr"),
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),
@@ -31,8 +33,8 @@ EVERY: dict[str, Any] = {
 
 
 def backbone_of(config: Any) -> BackboneConfig:
-    """A small transformer where the objective needs one."""
-    if OBJECTIVES[type(config)].transformer:
+    """A small transformer where the objective needs one, or makes tiles too small for a residual network."""
+    if OBJECTIVES[type(config)].transformer or isinstance(config, RelativeLocationConfig):
         return ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2)
     return ResNetConfig(name="resnet10", width=8)
 

@@ -5,18 +5,26 @@ from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, Deno
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
+from ssl_core.objectives.relative_location import RelativeLocation, RelativeLocationConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 
 ObjectiveConfig = (
-    RandomConfig | SupervisedConfig | DenoisingAutoencoderConfig | JigsawConfig | SimCLRConfig | VICRegConfig
+    RandomConfig
+    | SupervisedConfig
+    | DenoisingAutoencoderConfig
+    | JigsawConfig
+    | RelativeLocationConfig
+    | SimCLRConfig
+    | VICRegConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
     SupervisedConfig: Supervised,
     DenoisingAutoencoderConfig: DenoisingAutoencoder,
     JigsawConfig: Jigsaw,
+    RelativeLocationConfig: RelativeLocation,
     SimCLRConfig: SimCLR,
     VICRegConfig: VICReg,
 }
