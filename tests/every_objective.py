@@ -11,9 +11,11 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.heads import MomentumConfig
 from ssl_core.objectives import OBJECTIVES, Objective
+from ssl_core.objectives.colourisation import ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.relative_location import RelativeLocationConfig
+from ssl_core.objectives.rotation import RotationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
@@ -24,7 +26,9 @@ EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
     "denoising_autoencoder": DenoisingAutoencoderConfig(name="denoising_autoencoder"),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
+    "rotation": RotationConfig(name="rotation"),
     "relative_location": RelativeLocationConfig(name="relative_location", gap=1),
+    "colourisation": ColourisationConfig(name="colourisation", bins=5),
     "simclr": SimCLRConfig(name="simclr"),
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),

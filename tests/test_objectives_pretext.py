@@ -1,5 +1,6 @@
 """Pretext tasks against their formulas, and by their properties."""
 
+import colorsys
 import itertools
 import math
 
@@ -7,12 +8,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 from every_objective import SIZE, batch, build
-from torch import Tensor
+from torch import Tensor, nn
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.objectives import tiles
+from ssl_core.objectives.colourisation import (
+    Colourisation,
+    ColourisationConfig,
+    centres,
+    coloured,
+    opponent,
+    quantise,
+)
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig, permutation_set
 from ssl_core.objectives.relative_location import RelativeLocation, RelativeLocationConfig
+from ssl_core.objectives.rotation import Rotation, RotationConfig, turn
 
 RESNET, VIT = ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2)
 
@@ -154,6 +165,44 @@ def test_jigsaw_refuses_impossible_settings(settings: dict, sentence: str) -> No
         JigsawConfig(name="jigsaw", **settings)
 
 
+# Rotation
+
+
+def test_rotation_turns_counter_clockwise_and_each_image_by_its_own() -> None:
+    images = torch.randn(64, 3, 5, 5)
+    torch.manual_seed(0)
+    turned, turns = turn(images)
+    assert set(turns.tolist()) == {0, 1, 2, 3}
+    for before, after, count in zip(images, turned, turns.tolist(), strict=True):
+        pixels = before
+        for _ in range(count):  # a pixel at (row, column) goes to (size - 1 - column, row)
+            pixels = torch.stack([pixels[:, :, 4 - row] for row in range(5)], dim=1)
+        assert torch.equal(after, pixels)
+
+
+def test_rotation_is_the_cross_entropy_of_the_turns() -> None:
+    objective = build(RotationConfig(name="rotation")).eval()
+    assert isinstance(objective, Rotation)
+    views, _ = batch(1)
+    torch.manual_seed(0)
+    loss = objective(views)["rotation"]
+    torch.manual_seed(0)
+    turned, turns = turn(views[0].images)
+    assert loss.item() == pytest.approx(cross_entropy(objective.head(objective.backbone(turned)), turns), rel=1e-4)
+
+
+def test_rotation_cannot_be_told_of_images_that_look_the_same_turned() -> None:
+    objective = build(RotationConfig(name="rotation")).eval()
+    assert isinstance(objective, Rotation)
+    with torch.no_grad():
+        objective.head.weight.zero_()
+        objective.head.bias.copy_(torch.tensor([5.0, 0.0, 0.0, 0.0]))
+    torch.manual_seed(0)
+    constant = [View(torch.ones(4000, 3, 1, 1).expand(-1, -1, 8, 8))]
+    rest = math.log(math.exp(5) + 3)
+    assert objective(constant)["rotation"].item() == pytest.approx(0.25 * (rest - 5) + 0.75 * rest, rel=0.02)
+
+
 # Relative location
 
 
@@ -229,3 +278,93 @@ def test_relative_location_refuses_tiles_that_cannot_be(
 def test_relative_location_refuses_a_negative_gap() -> None:
     with pytest.raises(ValueError, match="gap is -1"):
         RelativeLocationConfig(name="relative_location", gap=-1)
+
+
+# Colourisation
+
+
+def test_opponent_colours_are_the_formula_and_back() -> None:
+    images = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    grey, chroma = opponent(images)
+    for i, y, x in itertools.product(range(2), range(4), range(4)):
+        red, green, blue = images[i, :, y, x].tolist()
+        assert grey[i, 0, y, x].item() == pytest.approx((red + green + blue) / 3)
+        assert chroma[i, :, y, x].tolist() == pytest.approx([red - green, (red + green) / 2 - blue])
+    torch.testing.assert_close(coloured(grey, chroma), images)
+
+
+def test_colour_classes_are_bins_of_both_axes() -> None:
+    edges = [-1.5 + 3 * k / 5 for k in range(6)]
+    colours = torch.randn(1, 2, 30, 30, generator=torch.Generator().manual_seed(0))
+    classes = quantise(colours, 5)
+
+    def bin_of(value: float) -> int:
+        return sum(value >= edge for edge in edges[1:-1])
+
+    for y, x in itertools.product(range(30), repeat=2):
+        a, b = colours[0, :, y, x].tolist()
+        assert classes[0, y, x] == 5 * bin_of(a) + bin_of(b)
+    every = torch.arange(25).reshape(1, 5, 5)
+    assert torch.equal(quantise(centres(every, 5), 5), every)
+    assert centres(torch.tensor([[[12]]]), 5).abs().max() < 1e-6  # the class in the middle is grey
+
+
+def test_colourisation_is_the_cross_entropy_at_a_quarter_of_the_resolution() -> None:
+    objective = build(ColourisationConfig(name="colourisation", bins=3)).eval()
+    assert isinstance(objective, Colourisation)
+    views, _ = batch(1, count=6)
+    images = views[0].images
+    with torch.no_grad():
+        for p in objective.decoder.parameters():
+            p.mul_(4)  # a decoder that is sure of what it says
+    grey = images.mean(dim=1, keepdim=True).repeat(1, 3, 1, 1)
+    logits = objective.decoder(objective.backbone(grey))
+    assert logits.shape == (6, 9, SIZE // 4, SIZE // 4)
+    small = images.unfold(2, 4, 4).unfold(3, 4, 4).mean(dim=(-2, -1))
+    a, b = small[:, 0] - small[:, 1], (small[:, 0] + small[:, 1]) / 2 - small[:, 2]
+    classes = 3 * ((a >= -0.5).long() + (a >= 0.5).long()) + (b >= -0.5).long() + (b >= 0.5).long()
+    expected = cross_entropy(logits.permute(0, 2, 3, 1).reshape(-1, 9), classes.flatten())
+    assert objective(views)["colour"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_colourisation_is_not_shown_the_colours() -> None:
+    objective = build(ColourisationConfig(name="colourisation")).eval()
+    assert isinstance(objective, Colourisation)
+    images = batch(1, count=4)[0][0].images
+    chroma = torch.zeros(4, 2, SIZE, SIZE)
+    chroma[:, 0] = 0.7
+    recoloured = coloured(opponent(images)[0], chroma)
+    assert not torch.allclose(recoloured, images)
+    torch.testing.assert_close(objective.decode(opponent(recoloured)[0]), objective.decode(opponent(images)[0]))
+
+
+def test_colourisation_shows_the_most_probable_colours() -> None:
+    objective = build(ColourisationConfig(name="colourisation", bins=3)).eval()
+    assert isinstance(objective, Colourisation)
+    with torch.no_grad():
+        last = objective.decoder.body[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        last.weight.zero_()
+        last.bias.copy_(10 * F.one_hot(torch.tensor(7), 9))  # a in the highest bin, b in the middle one: red
+    views, _ = batch(1, count=4)
+    view, grey, shown = objective.pictures(views)["colours"]
+    assert torch.equal(grey[:, 0], grey[:, 2])
+    torch.testing.assert_close(shown.mean(dim=1), view.mean(dim=1))
+    torch.testing.assert_close(shown[:, 0] - shown[:, 1], torch.full((4, SIZE, SIZE), 1.0))
+    red, green, blue = (0.5 + 0.1 * shown[0, :, 0, 0]).tolist()
+    assert colorsys.rgb_to_hsv(red, green, blue)[0] < 0.1 or colorsys.rgb_to_hsv(red, green, blue)[0] > 0.9
+
+
+def test_colourisation_takes_images_that_4_does_not_divide() -> None:
+    objective = build(ColourisationConfig(name="colourisation"), size=18)
+    views, _ = batch(1, size=18)
+    assert objective(views)["colour"].isfinite()
+    assert objective.eval().pictures(views)["colours"].shape == (3, 32, 3, 18, 18)
+
+
+@pytest.mark.parametrize(("key", "value"), [("bins", 1), ("decoder_width", 0)])
+def test_colourisation_refuses_impossible_settings(key: str, value: int) -> None:
+    settings: dict = {key: value}
+    with pytest.raises(ValueError, match=f"{key} is {value}; at least"):
+        ColourisationConfig(name="colourisation", **settings)

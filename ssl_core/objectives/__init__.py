@@ -1,11 +1,13 @@
 """The union of objectives: one file each, and one line here."""
 
 from ssl_core.backbones import Backbone
+from ssl_core.objectives.colourisation import Colourisation, ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.relative_location import RelativeLocation, RelativeLocationConfig
+from ssl_core.objectives.rotation import Rotation, RotationConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
@@ -15,7 +17,9 @@ ObjectiveConfig = (
     | SupervisedConfig
     | DenoisingAutoencoderConfig
     | JigsawConfig
+    | RotationConfig
     | RelativeLocationConfig
+    | ColourisationConfig
     | SimCLRConfig
     | VICRegConfig
 )
@@ -24,7 +28,9 @@ OBJECTIVES = {
     SupervisedConfig: Supervised,
     DenoisingAutoencoderConfig: DenoisingAutoencoder,
     JigsawConfig: Jigsaw,
+    RotationConfig: Rotation,
     RelativeLocationConfig: RelativeLocation,
+    ColourisationConfig: Colourisation,
     SimCLRConfig: SimCLR,
     VICRegConfig: VICReg,
 }
