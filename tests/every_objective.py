@@ -13,7 +13,9 @@ from ssl_core.heads import MomentumConfig
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.colourisation import ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
+from ssl_core.objectives.i_jepa import IJEPAConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.msn import MSNConfig
 from ssl_core.objectives.relative_location import RelativeLocationConfig
 from ssl_core.objectives.rotation import RotationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
@@ -33,6 +35,9 @@ EVERY: dict[str, Any] = {
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),
     "vicreg": VICRegConfig(name="vicreg"),
+    "msn": MSNConfig(name="msn", prototypes=16),
+    "msn, no momentum encoder": MSNConfig(name="msn", prototypes=16, momentum=None),
+    "i_jepa": IJEPAConfig(name="i_jepa", predictor_width=24, predictor_depth=1, predictor_heads=2),
 }
 
 

@@ -3,7 +3,9 @@
 from ssl_core.backbones import Backbone
 from ssl_core.objectives.colourisation import Colourisation, ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
+from ssl_core.objectives.i_jepa import IJEPA, IJEPAConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
+from ssl_core.objectives.msn import MSN, MSNConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.relative_location import RelativeLocation, RelativeLocationConfig
@@ -22,6 +24,8 @@ ObjectiveConfig = (
     | ColourisationConfig
     | SimCLRConfig
     | VICRegConfig
+    | MSNConfig
+    | IJEPAConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
@@ -33,6 +37,8 @@ OBJECTIVES = {
     ColourisationConfig: Colourisation,
     SimCLRConfig: SimCLR,
     VICRegConfig: VICReg,
+    MSNConfig: MSN,
+    IJEPAConfig: IJEPA,
 }
 
 
