@@ -11,8 +11,13 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.heads import MomentumConfig
 from ssl_core.objectives import OBJECTIVES, Objective
+from ssl_core.objectives.colourisation import ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
+from ssl_core.objectives.i_jepa import IJEPAConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.msn import MSNConfig
+from ssl_core.objectives.relative_location import RelativeLocationConfig
+from ssl_core.objectives.rotation import RotationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
@@ -23,16 +28,22 @@ EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
     "denoising_autoencoder": DenoisingAutoencoderConfig(name="denoising_autoencoder"),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
+    "rotation": RotationConfig(name="rotation"),
+    "relative_location": RelativeLocationConfig(name="relative_location", gap=1),
+    "colourisation": ColourisationConfig(name="colourisation", bins=5),
     "simclr": SimCLRConfig(name="simclr"),
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),
     "vicreg": VICRegConfig(name="vicreg"),
+    "msn": MSNConfig(name="msn", prototypes=16),
+    "msn, no momentum encoder": MSNConfig(name="msn", prototypes=16, momentum=None),
+    "i_jepa": IJEPAConfig(name="i_jepa", predictor_width=24, predictor_depth=1, predictor_heads=2),
 }
 
 
 def backbone_of(config: Any) -> BackboneConfig:
-    """A small transformer where the objective needs one."""
-    if OBJECTIVES[type(config)].transformer:
+    """A small transformer where the objective needs one, or makes tiles too small for a residual network."""
+    if OBJECTIVES[type(config)].transformer or isinstance(config, RelativeLocationConfig):
         return ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2)
     return ResNetConfig(name="resnet10", width=8)
 

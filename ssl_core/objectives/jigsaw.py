@@ -5,8 +5,12 @@ same backbone, and a head on the concatenated representations says which permuta
 
     loss = cross-entropy(head([h_1, ..., h_T]), index of the permutation).
 
-Against shortcuts, as in the paper: a random gap between tiles, and each tile normalised by its own mean and deviation.
-Deviation: for a 2 x 2 grid the set is all 24 permutations; above, permutations are chosen greedily by Hamming distance.
+How hard the task is follows from how many permutations there are and how far apart they lie; each is chosen greedily
+for the largest Hamming distance to those before it. Against shortcuts, as in the paper: a random gap between tiles, and
+each tile normalised by its own mean and deviation.
+
+Deviations: the paper's grid is 3 x 3, with up to 1,000 permutations; small images allow 2 x 2, which has only 24. The
+authors choose among all permutations of the tiles, here above 2 x 2 among some thousands.
 """
 
 import itertools
@@ -19,18 +23,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone
-from ssl_core.errors import Refused
+from ssl_core.backbones import Backbone, BackboneConfig
+from ssl_core.objectives import tiles
 from ssl_core.objectives.objective import Objective
 from ssl_core.parallel import drawn
 
 
 @dataclass(frozen=True, kw_only=True)
 class JigsawConfig:
-    """Tiles a side, size of the permutation set, pixels of the largest gap, hidden width of the head."""
+    """Tiles a side, size of the permutation set, pixels of the mean gap between tiles, hidden width of the head."""
 
     name: Literal["jigsaw"]
-    grid: Literal[2, 3] = 2
+    grid: Literal[2, 3, 4] = 2
     permutations: int = 24
     gap: int = 2
     width: int = 256
@@ -39,6 +43,8 @@ class JigsawConfig:
         most = 24 if self.grid == 2 else 1000
         if not 2 <= self.permutations <= most:
             raise ValueError(f"permutations is {self.permutations}; 2 to {most} with a grid of {self.grid}")
+        if self.gap < 0:
+            raise ValueError(f"gap is {self.gap}; it must be 0 or more")
 
 
 class Jigsaw(Objective):
@@ -52,51 +58,63 @@ class Jigsaw(Objective):
     def __init__(self, config: JigsawConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)
         self.config = config
-        self.tile = image_size // config.grid - config.gap
-        if self.tile < max(8, backbone.stride):
-            raise Refused(f"tiles of {self.tile} pixels; images of {image_size} are too small for this grid and gap")
         self.register_buffer("orders", permutation_set(config.grid**2, config.permutations))
-        tiles = config.grid**2 * backbone.representation_size
         self.head = nn.Sequential(
-            nn.Linear(tiles, config.width), nn.ReLU(inplace=True), nn.Linear(config.width, config.permutations)
+            nn.Linear(config.grid**2 * backbone.representation_size, config.width),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.width, config.permutations),
         )
+
+    @classmethod
+    def check(cls, config: JigsawConfig, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Refuse a grid that does not divide the images, or leaves tiles that the backbone cannot take."""
+        super().check(config, backbone, image_size, batch_size)
+
+        def possible(grid: int, gap: int) -> bool:
+            return image_size % grid == 0 and tiles.fit(backbone, image_size, grid, gap)
+
+        if not possible(config.grid, config.gap):
+            grids = [str(grid) for grid in (2, 3, 4) if possible(grid, config.gap)]
+            gap = tiles.nearest_gap(backbone, image_size, config.grid, config.gap)
+            raise ValueError(
+                f"grid is {config.grid} and gap {config.gap}: images of {image_size} pixels do not divide into such "
+                f"tiles for {backbone.name}, {tiles.taken_by(backbone)}; possible grids with this gap: "
+                f"{', '.join(grids) or 'none'}; nearest possible gap with this grid: "
+                f"{'none' if image_size % config.grid else gap}"
+            )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The cross-entropy of the permutation; its index is the pseudo-label."""
-        tiles, order = self.shuffle(views[0].images.float())
-        h = self.backbone(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2])
+        shuffled, order = self.shuffle(views[0].images.float())
+        h = self.backbone(shuffled.flatten(0, 1)).unflatten(0, shuffled.shape[:2])
         return {"permutation": F.cross_entropy(self.head(h.flatten(1)).float(), order)}
 
     def shuffle(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Shuffled tiles [B, T, 3, t, t] of images [B, 3, H, W], and the permutations' indices [B]."""
-        grid, cell, device = self.config.grid, images.shape[-1] // self.config.grid, images.device
-        gaps = torch.randint(self.config.gap + 1, (2, grid**2, 1), device=device)
-        tile, pixel = torch.arange(grid**2, device=device)[:, None], torch.arange(self.tile, device=device)
-        rows = cell * (tile // grid) + gaps[0] + pixel
-        columns = cell * (tile % grid) + gaps[1] + pixel
-        tiles = images[:, :, rows[:, :, None], columns[:, None, :]].transpose(1, 2)
-        deviation, mean = torch.std_mean(tiles, dim=(-3, -2, -1), keepdim=True)
-        order = drawn(partial(torch.randint, self.config.permutations), (len(images),), device)
-        index = torch.arange(len(images), device=device)[:, None]
-        return ((tiles - mean) / (deviation + 1e-2))[index, self.orders[order]], order
+        """Shuffled tiles [B, T, 3, t, t] of images [B, 3, H, H], and the permutations' indices [B]."""
+        cut = tiles.cut(images, self.config.grid, self.config.gap)
+        order = drawn(partial(torch.randint, self.config.permutations), (len(images),), images.device)
+        index = torch.arange(len(images), device=images.device)[:, None]
+        return cut[index, self.orders[order]], order
 
     def pictures(self, views: list[View]) -> dict[str, Tensor]:
         """The views, and below each its tiles as the network is given them."""
         view = views[0].images.float()
-        tiles, _ = self.shuffle(view)
-        gap = view.shape[-1] // self.config.grid - self.tile
-        rows = F.pad(tiles, (0, gap, 0, gap)).unflatten(1, (self.config.grid, self.config.grid))
-        puzzles = rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
-        missing = view.shape[-1] - puzzles.shape[-1]
-        return {"puzzles": torch.stack([view, F.pad(puzzles, (0, missing, 0, missing))])}
+        shuffled, _ = self.shuffle(view)
+        return {"puzzles": torch.stack([view, tiles.lay(shuffled, self.config.grid, view.shape[-1])])}
 
 
-def permutation_set(tiles: int, count: int) -> Tensor:
-    """Permutations [count, tiles]; each next one is that of 1,000 candidates which is farthest from those chosen."""
-    if tiles <= 4:
-        return torch.tensor(list(itertools.permutations(range(tiles))))[:count]
-    generator = torch.Generator().manual_seed(0)
-    candidates = torch.stack([torch.randperm(tiles, generator=generator) for _ in range(max(1000, count))])
+def permutation_set(count_of_tiles: int, count: int) -> Tensor:
+    """Permutations [count, tiles], from the identity or a random one on; each next is the farthest from those chosen.
+
+    The candidates are all permutations of four tiles, and of more tiles 1,000 random ones or 4 for each that is chosen.
+    """
+    if count_of_tiles <= 4:
+        candidates = torch.tensor(list(itertools.permutations(range(count_of_tiles))))
+    else:
+        generator = torch.Generator().manual_seed(0)
+        candidates = torch.stack(
+            [torch.randperm(count_of_tiles, generator=generator) for _ in range(max(1000, 4 * count))]
+        )
     nearest = (candidates != candidates[0]).sum(dim=1)
     chosen = [0]
     while len(chosen) < count:

@@ -1,0 +1,161 @@
+"""Image-based joint-embedding predictive architecture (I-JEPA): Assran et al., 2023, arXiv:2301.08243.
+
+Of one view, four blocks of patches are targets, and patches outside of all of them the context. The teacher is given
+the whole view, the student the context alone; a narrow transformer, the predictor, predicts one block at a time the
+teacher's tokens from the student's and a mask token at every place of the block:
+
+    loss = mean over blocks, their tokens and channels of smooth-L1(predictor(backbone(x_context), block) - y_block)
+    y    = LN(teacher(x))
+
+with smooth-L1(d) = d^2 / 2 where |d| < 1, else |d| - 1/2, and LN to mean 0 and variance 1 over a token's channels.
+Normalisation: the authors' code; the paper's text has squared distances, and no LN. There is no projector: the loss is
+on the tokens. Without a teacher, the student's own tokens as targets, nothing keeps them from becoming all the same.
+
+Deviations: the authors draw the blocks' size (a share of .15 to .2 of the image, an aspect of .75 to 1.5) anew for
+every batch, and their places for each image; here, so that a step has always the same shape, blocks are the largest
+squares of at most .2 of the image, and the places alone are drawn. The authors' context is a block of .85 to 1 of the
+image without the targets, cut to the smallest number of patches in the batch; here it is as many patches as are left
+when targets do not overlap, drawn from all outside of them. The momentum rises along half a cosine, theirs in a line.
+The student is evaluated, where the authors evaluate the teacher.
+
+The authors augment by nothing but a crop: jitter null, greyscale 0, flip 0, crop.scale [0.3, 1].
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_core.augmentation import View
+from ssl_core.backbones import Backbone, BackboneConfig
+from ssl_core.backbones.vit import ViT, ViTConfig, take
+from ssl_core.heads import MomentumConfig, Teacher
+from ssl_core.objectives.objective import Objective, in_float32
+from ssl_core.objectives.patches import PatchDecoder, patchify, with_patches
+from ssl_core.parallel import drawn
+
+BLOCKS, LARGEST_SHARE = 4, 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class IJEPAConfig:
+    """The predictor's width, depth and heads; the momentum encoder (null: the student makes its own targets)."""
+
+    name: Literal["i_jepa"]
+    predictor_width: int = 96
+    predictor_depth: int = 2
+    predictor_heads: int = 3
+    momentum: MomentumConfig | None = field(default_factory=lambda: MomentumConfig(start=0.996, end=1.0))
+
+    def __post_init__(self) -> None:
+        width, heads = self.predictor_width, self.predictor_heads
+        for name, value in (("width", width), ("depth", self.predictor_depth), ("heads", heads)):
+            if value < 1:
+                raise ValueError(f"predictor_{name} is {value}; at least 1 is needed")
+        if width % (4 * heads):
+            raise ValueError(f"predictor_width is {width}; a multiple of 4 x predictor_heads ({4 * heads}) is needed")
+
+
+class IJEPA(Objective):
+    """Tell the teacher's tokens of hidden blocks from the tokens around them."""
+
+    family: ClassVar[str] = "joint-embedding, masked"
+    views: ClassVar[int] = 1
+    transformer: ClassVar[bool] = True
+
+    def __init__(self, config: IJEPAConfig, backbone: Backbone, image_size: int, classes: int) -> None:
+        super().__init__(backbone)
+        assert isinstance(backbone, ViT)
+        self.patch, self.grid = backbone.patch, image_size // backbone.patch
+        self.block = block_side(self.grid)
+        self.teacher = Teacher(config.momentum, backbone) if config.momentum else None
+        self.predictor = PatchDecoder(
+            backbone.representation_size,
+            backbone.representation_size,
+            self.grid,
+            width=config.predictor_width,
+            depth=config.predictor_depth,
+            heads=config.predictor_heads,
+        )
+
+    @classmethod
+    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Refuse images of too few patches for a block."""
+        super().check(config, backbone, image_size, batch_size)
+        assert isinstance(backbone, ViTConfig)
+        grid = image_size // backbone.patch
+        if block_side(grid) < 1:
+            raise ValueError(
+                f"backbone.patch is {backbone.patch}, which makes {grid} x {grid} patches of images of {image_size} "
+                f"pixels; the objective i_jepa needs at least 3 x 3: a patch of {image_size // 3} at most"
+            )
+
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The smooth L1 distance of the blocks' predicted tokens from the teacher's."""
+        images = views[0].images
+        context, blocks = draw_blocks(len(images), self.grid, self.block, images.device)
+        predicted = self.predict(images, context, blocks)
+        return {"prediction": distance(predicted, take(self.targets(images), blocks.flatten(1)))}
+
+    def predict(self, images: Tensor, context: Tensor, blocks: Tensor) -> Tensor:
+        """Predicted tokens [B, BLOCKS x b^2, C] at the blocks [B, BLOCKS, b^2], from the context [B, K] alone."""
+        assert isinstance(self.backbone, ViT)
+        tokens = self.backbone.encode(take(self.backbone.embed(images), context))
+        # A block must not see which the other blocks are: each goes through the predictor by itself.
+        apart = self.predictor(
+            tokens.repeat_interleave(BLOCKS, dim=0), context.repeat_interleave(BLOCKS, dim=0), blocks.flatten(0, 1)
+        )
+        return apart.unflatten(0, (-1, BLOCKS)).flatten(1, 2)
+
+    @torch.no_grad()
+    def targets(self, images: Tensor) -> Tensor:
+        """The teacher's tokens [B, T, C] of whole images, normalised, without gradients."""
+        teacher = self.teacher.networks[0] if self.teacher else self.backbone
+        assert isinstance(teacher, ViT)
+        tokens = teacher.encode(teacher.embed(images)).float()
+        return F.layer_norm(tokens, tokens.shape[-1:])
+
+    def after_step(self, progress: float) -> None:
+        """Move the teacher."""
+        if self.teacher:
+            self.teacher.follow(progress, self.backbone)
+
+    def pictures(self, views: list[View]) -> dict[str, Tensor]:
+        """The views, their contexts, and their target blocks."""
+        view = views[0].images.float()
+        context, blocks = draw_blocks(len(view), self.grid, self.block, view.device)
+        pixels = patchify(view, self.patch)
+        shown = [
+            with_patches(torch.zeros_like(view), places, take(pixels, places), self.patch)
+            for places in (context, blocks.flatten(1))
+        ]
+        return {"blocks": torch.stack([view, *shown])}
+
+
+def block_side(grid: int) -> int:
+    """Patches of a block's side: the largest square of at most `LARGEST_SHARE` of grid x grid patches."""
+    return math.isqrt(int(LARGEST_SHARE * grid**2))
+
+
+def draw_blocks(images: int, grid: int, side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The places of the context, int64 [images, K], and of the blocks, int64 [images, BLOCKS, side^2].
+
+    Drawn for each image from torch's default generator. Blocks may overlap; K is what they leave where none does.
+    """
+    corner = drawn(partial(torch.randint, grid - side + 1), (images, BLOCKS, 2), device)
+    within = torch.arange(side, device=device)
+    rows, columns = corner[..., :1] + within, corner[..., 1:] + within
+    blocks = (rows[..., :, None] * grid + columns[..., None, :]).flatten(2)
+    order = drawn(torch.rand, (images, grid**2), device)
+    targets = torch.zeros_like(order).scatter(1, blocks.flatten(1), 1.0)
+    return (order + targets).argsort(dim=1)[:, : grid**2 - BLOCKS * side**2], blocks
+
+
+@in_float32
+def distance(predicted: Tensor, target: Tensor) -> Tensor:
+    """The mean smooth L1 distance of tokens [B, M, C]."""
+    return F.smooth_l1_loss(predicted, target)

@@ -1,0 +1,139 @@
+"""Masked siamese networks (MSN): Assran et al., 2022, arXiv:2204.07141.
+
+Anchors are views of which a share of the patches is dropped, and smaller views if the recipe makes any (the authors'
+focal views). An anchor's embedding z and its target z+, the teacher's embedding of the other whole view, are compared
+with K learnt prototypes q, all of length 1:
+
+    p = softmax(z q / T),    p+ = softmax(z+ q / T+),    T+ = sharpening x T
+    loss = mean over anchors of H(p+, p) + regularisation x (log K - H(mean over anchors of p))
+
+with H(p+, p) = -sum p+ log p, and H(p) = H(p, p). The authors' code sharpens: p+ is their softmax at T to the power of
+1 / sharpening, normalised, which is the softmax at T+. Without the second term, which spreads the anchors over all
+prototypes, one prototype for every image would be a solution. Normalisation: the paper's and the authors' code, which
+adds log K as well. A smaller view has two targets, and their mean is meant.
+
+Deviations: both large views are anchor and target of each other, where the authors have one target and one anchor of
+large size; places are drawn for each image, theirs once for a batch; targets do not go through Sinkhorn's algorithm,
+which the authors' configuration adds; the projector's rectifier is not a GELU; the momentum rises along half a cosine,
+theirs in a line. There is no class token, and the student is evaluated, where the authors evaluate the teacher's.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_core.augmentation import View
+from ssl_core.backbones import Backbone, BackboneConfig
+from ssl_core.backbones.vit import ViT, ViTConfig, take
+from ssl_core.heads import MomentumConfig, ProjectorConfig
+from ssl_core.heads.prototypes import Prototypes
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.objective import in_float32
+from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, with_patches
+from ssl_core.parallel import gather
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSNConfig(JointEmbeddingConfig):
+    """Share of an anchor's patches dropped, prototypes, anchors' temperature and its share for targets, the weight."""
+
+    name: Literal["msn"]
+    masked_share: float = 0.15
+    prototypes: int = 128
+    temperature: float = 0.1
+    sharpening: float = 0.25
+    regularisation: float = 1.0
+    projector: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=128))
+    momentum: MomentumConfig | None = field(default_factory=lambda: MomentumConfig(start=0.996, end=1.0))
+
+    def __post_init__(self) -> None:
+        if not 0 < self.masked_share < 1:
+            raise ValueError(f"masked_share is {self.masked_share}; it must be above 0 and below 1")
+        if self.prototypes < 2:
+            raise ValueError(f"prototypes is {self.prototypes}; at least 2 are needed")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is {self.temperature}; it must be above 0")
+        if not 0 < self.sharpening <= 1:
+            raise ValueError(f"sharpening is {self.sharpening}; it must be above 0, and 1 (none) at most")
+        if self.regularisation < 0:
+            raise ValueError(f"regularisation is {self.regularisation}; it must be 0 or more")
+
+
+class MSN(JointEmbedding):
+    """A view with hidden patches belongs to the prototypes of the whole other view."""
+
+    family: ClassVar[str] = "joint-embedding, masked"
+    views: ClassVar[int] = 2
+    local_views: ClassVar[bool] = True
+    masked_views: ClassVar[bool] = False
+    transformer: ClassVar[bool] = True
+
+    def __init__(self, config: MSNConfig, backbone: Backbone, image_size: int, classes: int) -> None:
+        super().__init__(config, backbone)
+        assert isinstance(backbone, ViT)
+        self.config, self.patch, self.patches = config, backbone.patch, (image_size // backbone.patch) ** 2
+        self.hidden = hidden_patches(config.masked_share, self.patches)
+        self.prototypes = Prototypes(self.embedding_size, config.prototypes)
+
+    @classmethod
+    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Refuse to hide none or all of the patches, and more prototypes than images, which could not all be met."""
+        super().check(config, backbone, image_size, batch_size)
+        assert isinstance(backbone, ViTConfig)
+        hidden_patches(config.masked_share, (image_size // backbone.patch) ** 2)
+        if config.prototypes > batch_size:
+            raise ValueError(
+                f"prototypes is {config.prototypes}; the images of a batch spread over all of them, so that "
+                f"pretraining.batch_size ({batch_size}) is the most"
+            )
+
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The cross-entropy of the prototypes, and what the mean prediction's entropy falls short of log K."""
+        whole, local = views[: self.views], views[self.views :]
+        first, second = self.targets_of(whole)
+        targets = torch.cat([second, first, *[(first + second) / 2] * len(local)])
+        anchors = torch.cat(self.embed([*(self.masked(view) for view in whole), *local]))
+        similarity, temperature = self.prototypes(anchors), self.config.temperature
+        predictions = F.softmax(similarity / temperature, dim=1)
+        shortfall = entropy_shortfall(gather(predictions.mean(dim=0, keepdim=True)))
+        return {
+            "cross_entropy": cross_entropy(similarity, targets, temperature=temperature),
+            "mean_entropy": self.config.regularisation * shortfall,
+        }
+
+    def masked(self, view: View) -> View:
+        """The view with a share of its patches dropped, drawn for each image."""
+        images = view.images
+        return View(images, draw_places(len(images), self.patches, self.hidden, images.device)[0])
+
+    @torch.no_grad()
+    def targets_of(self, whole: list[View]) -> list[Tensor]:
+        """The target distributions [B, K] of each whole view; without a momentum encoder, by the student."""
+        temperature = self.config.sharpening * self.config.temperature
+        embeddings = self.targets(whole, [] if self.teacher else self.embed(whole))
+        return [F.softmax(self.prototypes(z) / temperature, dim=1) for z in embeddings]
+
+    def pictures(self, views: list[View]) -> dict[str, Tensor]:
+        """The first view, and below it its anchor."""
+        view = views[0].images.float()
+        _, places = self.masked(View(view))
+        assert places is not None
+        pixels = take(patchify(view, self.patch), places)
+        return {"anchors": torch.stack([view, with_patches(torch.zeros_like(view), places, pixels, self.patch)])}
+
+
+@in_float32
+def cross_entropy(similarity_NK: Tensor, target_NK: Tensor, *, temperature: float) -> Tensor:
+    """The mean over anchors of H(target, softmax(similarity / temperature))."""
+    return -(target_NK * F.log_softmax(similarity_NK / temperature, dim=1)).sum(dim=1).mean()
+
+
+@in_float32
+def entropy_shortfall(p_NK: Tensor) -> Tensor:
+    """log K - H(mean of N predictions): 0 where all prototypes are met equally, log K where one is met alone."""
+    mean = p_NK.mean(dim=0)
+    return math.log(len(mean)) - torch.special.entr(mean).sum()
