@@ -13,7 +13,9 @@ from ssl_core.heads import MomentumConfig
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.mae import MAEConfig
 from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.objectives.simmim import SimMIMConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
 
@@ -22,6 +24,15 @@ SIZE, CLASSES = 16, 2
 EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
     "denoising_autoencoder": DenoisingAutoencoderConfig(name="denoising_autoencoder"),
+    "denoising_autoencoder, salt and pepper, ssim": DenoisingAutoencoderConfig(
+        name="denoising_autoencoder", gaussian=0.0, salt_and_pepper=0.2, masked_share=0.0, reconstruction="ssim"
+    ),
+    "denoising_autoencoder, features": DenoisingAutoencoderConfig(
+        name="denoising_autoencoder", reconstruction="features"
+    ),
+    "mae": MAEConfig(name="mae", decoder_width=24, decoder_depth=1),
+    "mae, plain pixels": MAEConfig(name="mae", normalised=False, decoder_width=24, decoder_depth=1),
+    "simmim": SimMIMConfig(name="simmim"),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
     "simclr": SimCLRConfig(name="simclr"),
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),

@@ -3,19 +3,30 @@
 from ssl_core.backbones import Backbone
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
+from ssl_core.objectives.mae import MAE, MAEConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
+from ssl_core.objectives.simmim import SimMIM, SimMIMConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 
 ObjectiveConfig = (
-    RandomConfig | SupervisedConfig | DenoisingAutoencoderConfig | JigsawConfig | SimCLRConfig | VICRegConfig
+    RandomConfig
+    | SupervisedConfig
+    | DenoisingAutoencoderConfig
+    | MAEConfig
+    | SimMIMConfig
+    | JigsawConfig
+    | SimCLRConfig
+    | VICRegConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
     SupervisedConfig: Supervised,
     DenoisingAutoencoderConfig: DenoisingAutoencoder,
+    MAEConfig: MAE,
+    SimMIMConfig: SimMIM,
     JigsawConfig: Jigsaw,
     SimCLRConfig: SimCLR,
     VICRegConfig: VICReg,
