@@ -15,10 +15,12 @@ from ssl_core.objectives.colourisation import ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.i_jepa import IJEPAConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.mae import MAEConfig
 from ssl_core.objectives.msn import MSNConfig
 from ssl_core.objectives.relative_location import RelativeLocationConfig
 from ssl_core.objectives.rotation import RotationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.objectives.simmim import SimMIMConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
 
@@ -27,6 +29,15 @@ SIZE, CLASSES = 16, 2
 EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
     "denoising_autoencoder": DenoisingAutoencoderConfig(name="denoising_autoencoder"),
+    "denoising_autoencoder, salt and pepper, ssim": DenoisingAutoencoderConfig(
+        name="denoising_autoencoder", gaussian=0.0, salt_and_pepper=0.2, masked_share=0.0, reconstruction="ssim"
+    ),
+    "denoising_autoencoder, features": DenoisingAutoencoderConfig(
+        name="denoising_autoencoder", reconstruction="features"
+    ),
+    "mae": MAEConfig(name="mae", decoder_width=24, decoder_depth=1),
+    "mae, plain pixels": MAEConfig(name="mae", normalised=False, decoder_width=24, decoder_depth=1),
+    "simmim": SimMIMConfig(name="simmim"),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
     "rotation": RotationConfig(name="rotation"),
     "relative_location": RelativeLocationConfig(name="relative_location", gap=1),

@@ -7,12 +7,14 @@ from ssl_core.objectives.colourisation import Colourisation, ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.i_jepa import IJEPA, IJEPAConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
+from ssl_core.objectives.mae import MAE, MAEConfig
 from ssl_core.objectives.msn import MSN, MSNConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.relative_location import RelativeLocation, RelativeLocationConfig
 from ssl_core.objectives.rotation import Rotation, RotationConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
+from ssl_core.objectives.simmim import SimMIM, SimMIMConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 
@@ -20,6 +22,8 @@ OBJECTIVES = {
     RandomConfig: Random,
     SupervisedConfig: Supervised,
     DenoisingAutoencoderConfig: DenoisingAutoencoder,
+    MAEConfig: MAE,
+    SimMIMConfig: SimMIM,
     JigsawConfig: Jigsaw,
     RotationConfig: Rotation,
     RelativeLocationConfig: RelativeLocation,

@@ -1,0 +1,85 @@
+"""SimMIM: Xie et al., 2021, arXiv:2111.09886.
+
+A share of an image's patches is hidden, drawn evenly for each image: their embeddings are replaced by one learnt mask
+token, the positions stay. The encoder sees all tokens, and one linear layer says each hidden patch's pixels:
+
+    loss = mean over the pixels of hidden patches of |linear(backbone(x~)) - x|
+
+Normalisation: the paper's and the authors' code (the sum of absolute errors by the number of hidden pixels).
+Deviations: each token is hidden by itself, where the authors' ViT hides squares of 2 x 2 tokens (32 pixels); sine
+positions in place of relative ones. Vision transformer only, where the paper has Swin too: a convolutional network has
+no tokens to replace, and with the hidden pixels set to 0 it is the objective denoising_autoencoder with `gaussian: 0`,
+its masking noise and `reconstruction: l1`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_core.augmentation import View
+from ssl_core.backbones import Backbone, BackboneConfig
+from ssl_core.backbones.vit import ViT, ViTConfig, positions, take
+from ssl_core.objectives.objective import Objective
+from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, with_patches
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimMIMConfig:
+    """Share of the patches hidden."""
+
+    name: Literal["simmim"]
+    masked_share: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.masked_share < 1:
+            raise ValueError(f"masked_share is {self.masked_share}; it must be above 0 and below 1")
+
+
+class SimMIM(Objective):
+    """Tell the pixels of hidden patches by one linear layer on the encoder's tokens."""
+
+    family: ClassVar[str] = "generative"
+    views: ClassVar[int] = 1
+    transformer: ClassVar[bool] = True
+
+    def __init__(self, config: SimMIMConfig, backbone: Backbone, image_size: int, classes: int) -> None:
+        super().__init__(backbone)
+        assert isinstance(backbone, ViT)
+        self.patch, self.grid = backbone.patch, image_size // backbone.patch
+        self.hidden = hidden_patches(config.masked_share, self.grid**2)
+        self.mask_token = nn.Parameter(0.02 * torch.randn(backbone.representation_size))
+        self.head = nn.Linear(backbone.representation_size, 3 * backbone.patch**2)
+
+    @classmethod
+    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Raise ValueError where there are no patches, or none or all of them would be hidden."""
+        super().check(config, backbone, image_size, batch_size)
+        assert isinstance(backbone, ViTConfig)
+        hidden_patches(config.masked_share, (image_size // backbone.patch) ** 2)
+
+    def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The absolute error of the hidden patches' pixels."""
+        images = views[0].images
+        visible, hidden = draw_places(len(images), self.grid**2, self.hidden, images.device)
+        pixels = take(patchify(images.float(), self.patch), hidden)
+        return {"reconstruction": F.l1_loss(self.predict(images, visible, hidden), pixels)}
+
+    def predict(self, images: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
+        """The hidden patches' pixels, float32 [B, M, P], of which the encoder sees none."""
+        assert isinstance(self.backbone, ViT)
+        seen = take(self.backbone.embed(images), visible)
+        codes = positions(self.grid, self.grid, seen.shape[-1], seen.device).to(seen).expand(len(seen), -1, -1)
+        masked = self.mask_token.to(seen) + take(codes, hidden)
+        encoded = self.backbone.encode(torch.cat([seen, masked], dim=1))
+        return self.head(encoded[:, visible.shape[1] :]).float()
+
+    def pictures(self, views: list[View]) -> dict[str, Tensor]:
+        """Original, masked and restored, a row each."""
+        images = views[0].images.float()
+        visible, hidden = draw_places(len(images), self.grid**2, self.hidden, images.device)
+        restored = self.predict(images, visible, hidden)
+        masked = with_patches(images, hidden, torch.zeros_like(restored), self.patch)
+        return {"reconstructions": torch.stack([images, masked, with_patches(images, hidden, restored, self.patch)])}
