@@ -9,15 +9,19 @@ from torch import Tensor
 from ssl_core import backbones, objectives
 from ssl_core.augmentation import View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
-from ssl_core.heads import MomentumConfig
+from ssl_core.heads import MomentumConfig, ProjectorConfig
 from ssl_core.objectives import OBJECTIVES, Objective
+from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
+from ssl_core.objectives.w_mse import WMSEConfig
 
 SIZE, CLASSES = 16, 2
+QUICK = MomentumConfig(start=0.9)
+EXPANDER = ProjectorConfig(layers=3, width=64, output=64)
 
 EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
@@ -27,6 +31,12 @@ EVERY: dict[str, Any] = {
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),
     "vicreg": VICRegConfig(name="vicreg"),
+    "barlow_twins": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER),
+    "barlow_twins, momentum encoder": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER, momentum=QUICK),
+    "w_mse": WMSEConfig(name="w_mse", whitening_size=16, projector=ProjectorConfig(width=64, output=8)),
+    "w_mse, plain": WMSEConfig(
+        name="w_mse", whitening_size=8, normalised=False, projector=ProjectorConfig(width=64, output=4), momentum=QUICK
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """The union of objectives: one file each, and one line here."""
 
 from ssl_core.backbones import Backbone
+from ssl_core.objectives.barlow_twins import BarlowTwins, BarlowTwinsConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
 from ssl_core.objectives.objective import Objective
@@ -8,9 +9,17 @@ from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
+from ssl_core.objectives.w_mse import WMSE, WMSEConfig
 
 ObjectiveConfig = (
-    RandomConfig | SupervisedConfig | DenoisingAutoencoderConfig | JigsawConfig | SimCLRConfig | VICRegConfig
+    RandomConfig
+    | SupervisedConfig
+    | DenoisingAutoencoderConfig
+    | JigsawConfig
+    | SimCLRConfig
+    | VICRegConfig
+    | BarlowTwinsConfig
+    | WMSEConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
@@ -19,6 +28,8 @@ OBJECTIVES = {
     JigsawConfig: Jigsaw,
     SimCLRConfig: SimCLR,
     VICRegConfig: VICReg,
+    BarlowTwinsConfig: BarlowTwins,
+    WMSEConfig: WMSE,
 }
 
 
