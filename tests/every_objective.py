@@ -14,6 +14,7 @@ from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.lejepa import LeJEPAConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
@@ -37,6 +38,8 @@ EVERY: dict[str, Any] = {
     "w_mse, plain": WMSEConfig(
         name="w_mse", whitening_size=8, normalised=False, projector=ProjectorConfig(width=64, output=4), momentum=QUICK
     ),
+    "lejepa": LeJEPAConfig(name="lejepa", directions=64),
+    "lejepa, momentum encoder": LeJEPAConfig(name="lejepa", directions=64, momentum=QUICK),
 }
 
 

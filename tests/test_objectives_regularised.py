@@ -5,14 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from every_objective import batch, build
 from torch import Tensor
 
+from ssl_core.augmentation import View
 from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.heads import MomentumConfig, ProjectorConfig
 from ssl_core.objectives import barlow_twins, w_mse
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.joint_embedding import JointEmbedding
+from ssl_core.objectives.lejepa import LeJEPAConfig, prediction, sigreg
 from ssl_core.objectives.vicreg import VICRegConfig, covariance, variance
 from ssl_core.objectives.w_mse import WMSE, WMSEConfig, whiten
 
@@ -165,3 +168,87 @@ def test_w_mse_refuses_what_a_whitened_batch_cannot_carry() -> None:
             WMSE.check(bare, backbone, 32, 256)
     with pytest.raises(ValueError, match="whitening_size is 1; at least 2"):
         WMSEConfig(name="w_mse", whitening_size=1)
+
+
+def test_sigreg_is_the_papers_integral() -> None:
+    """Algorithm 1, with complex numbers, over both halves of the line."""
+    z, directions = normal(20, 2, 3).double() * 1.5 + 0.3, normal(3, 4, seed=1).double()
+    t, total = torch.linspace(-3, 3, 33).double(), 0.0
+    for view in range(2):
+        for direction in (directions / directions.norm(dim=0)).T:
+            projected = z[:, view] @ direction
+            ours = torch.exp(1j * projected[:, None] * t).mean(dim=0)
+            theirs = torch.exp(-t.square() / 2)
+            total += float(torch.trapezoid((ours - theirs).abs().square() * theirs, t)) * 20 / 8
+    assert sigreg(z, directions).item() == pytest.approx(total, rel=1e-4)
+
+
+def test_sigreg_is_nearly_epps_and_pulleys_closed_form() -> None:
+    """The integral over the whole line, by the double sum of their statistic; what is cut off is small."""
+    x = normal(30, seed=2).double() * 0.8 + 0.5
+    exact = math.sqrt(2 * math.pi) * (
+        sum(math.exp(-((float(a) - float(b)) ** 2) / 2) for a in x for b in x) / 30
+        - math.sqrt(2) * sum(math.exp(-(float(a) ** 2) / 4) for a in x)
+        + 30 / math.sqrt(3)
+    )
+    assert sigreg(x[:, None, None], torch.ones(1, 1)).item() == pytest.approx(exact, rel=0.01)
+
+
+def test_sigreg_tells_normal_embeddings_from_others() -> None:
+    z, directions = normal(512, 1, 8), normal(8, 64, seed=1)
+    least = sigreg(z, directions)
+    assert least < 2  # its expectation is near 1, whatever N
+    collapsed = torch.zeros_like(z)
+    line = z[..., :1].expand(-1, -1, 8)
+    for other in (collapsed, line, 2 * z, 0.5 * z, z + 1, z.sign() * 2):
+        assert sigreg(other, directions) > 5 * least
+
+
+def test_lejepa_predicts_the_centre_of_the_global_views() -> None:
+    z, total = normal(6, 5, 4), 0.0
+    for image in z:
+        centre = (image[0] + image[1]) / 2
+        total += sum(float((view - centre).square().mean()) for view in image) / (5 * 6)
+    assert prediction(z, z[:, :2]).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_lejepa_takes_local_views_and_weighs_its_terms() -> None:
+    objective = build(LeJEPAConfig(name="lejepa", sigreg=0.3)).eval()
+    assert isinstance(objective, JointEmbedding)
+    views, _ = batch(3)
+    views[2] = View(F.interpolate(views[2].images, 8))
+    torch.manual_seed(0)
+    terms = objective(views)
+    z = torch.stack([objective.embed([view])[0] for view in views], dim=1)
+    torch.manual_seed(0)
+    expected = sigreg(z, torch.randn(z.shape[-1], 256))
+    torch.testing.assert_close(terms["prediction"], 0.7 * prediction(z, z[:, :2]))
+    torch.testing.assert_close(terms["sigreg"], 0.3 * expected)
+    assert objective(views)["sigreg"] != terms["sigreg"]  # other directions
+
+
+def test_lejepas_gradient_goes_through_the_centre_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = build(LeJEPAConfig(name="lejepa", sigreg=0.0))
+    z = [each.requires_grad_() for each in normal(3, 8, 4)]
+    monkeypatch.setattr(objective, "embed", lambda views: z)
+    ours = torch.autograd.grad(objective(batch(3)[0])["prediction"], z)
+    stacked = torch.stack(z, dim=1)
+    torch.testing.assert_close(ours, torch.autograd.grad(prediction(stacked, stacked[:, :2]), z))
+    stopped = torch.autograd.grad(prediction(torch.stack(z, dim=1), stacked[:, :2].detach()), z)
+    assert not torch.allclose(ours[0], stopped[0])
+
+
+def test_lejepas_centre_with_a_momentum_encoder_is_the_teachers() -> None:
+    objective = halved_student(build(LeJEPAConfig(name="lejepa", sigreg=0.0, momentum=MomentumConfig())))
+    views, _ = batch(2)
+    s = objective.embed(views)
+    z, t = torch.stack(s, dim=1), torch.stack(objective.targets(views, s), dim=1)
+    torch.testing.assert_close(objective(views)["prediction"], prediction(z, t))
+    assert prediction(z, t) > 1.01 * prediction(z, z)
+
+
+def test_lejepa_refuses_settings_out_of_range() -> None:
+    with pytest.raises(ValueError, match=r"sigreg is 1.5; it is a share of the loss"):
+        LeJEPAConfig(name="lejepa", sigreg=1.5)
+    with pytest.raises(ValueError, match="directions is 0; at least 1"):
+        LeJEPAConfig(name="lejepa", directions=0)

@@ -4,6 +4,7 @@ from ssl_core.backbones import Backbone
 from ssl_core.objectives.barlow_twins import BarlowTwins, BarlowTwinsConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
+from ssl_core.objectives.lejepa import LeJEPA, LeJEPAConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
@@ -20,6 +21,7 @@ ObjectiveConfig = (
     | VICRegConfig
     | BarlowTwinsConfig
     | WMSEConfig
+    | LeJEPAConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
@@ -30,6 +32,7 @@ OBJECTIVES = {
     VICRegConfig: VICReg,
     BarlowTwinsConfig: BarlowTwins,
     WMSEConfig: WMSE,
+    LeJEPAConfig: LeJEPA,
 }
 
 
