@@ -12,10 +12,12 @@ from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.heads import MomentumConfig, ProjectorConfig
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
+from ssl_core.objectives.byol import BYOLConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.lejepa import LeJEPAConfig
 from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.objectives.simsiam import SimSiamConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
 from ssl_core.objectives.w_mse import WMSEConfig
@@ -40,6 +42,9 @@ EVERY: dict[str, Any] = {
     ),
     "lejepa": LeJEPAConfig(name="lejepa", directions=64),
     "lejepa, momentum encoder": LeJEPAConfig(name="lejepa", directions=64, momentum=QUICK),
+    "byol": BYOLConfig(name="byol", momentum=QUICK),
+    "byol, no momentum encoder": BYOLConfig(name="byol", momentum=None),
+    "simsiam": SimSiamConfig(name="simsiam"),
 }
 
 

@@ -2,12 +2,14 @@
 
 from ssl_core.backbones import Backbone
 from ssl_core.objectives.barlow_twins import BarlowTwins, BarlowTwinsConfig
+from ssl_core.objectives.byol import BYOL, BYOLConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
 from ssl_core.objectives.lejepa import LeJEPA, LeJEPAConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
+from ssl_core.objectives.simsiam import SimSiam, SimSiamConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 from ssl_core.objectives.w_mse import WMSE, WMSEConfig
@@ -22,6 +24,8 @@ ObjectiveConfig = (
     | BarlowTwinsConfig
     | WMSEConfig
     | LeJEPAConfig
+    | BYOLConfig
+    | SimSiamConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
@@ -33,6 +37,8 @@ OBJECTIVES = {
     BarlowTwinsConfig: BarlowTwins,
     WMSEConfig: WMSE,
     LeJEPAConfig: LeJEPA,
+    BYOLConfig: BYOL,
+    SimSiamConfig: SimSiam,
 }
 
 
