@@ -9,22 +9,30 @@ from torch import Tensor
 from ssl_core import backbones, objectives
 from ssl_core.augmentation import View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
-from ssl_core.heads import MomentumConfig
+from ssl_core.heads import MomentumConfig, ProjectorConfig
 from ssl_core.objectives import OBJECTIVES, Objective
+from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
+from ssl_core.objectives.byol import BYOLConfig
 from ssl_core.objectives.colourisation import ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
+from ssl_core.objectives.dino import DINOConfig
 from ssl_core.objectives.i_jepa import IJEPAConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.lejepa import LeJEPAConfig
 from ssl_core.objectives.mae import MAEConfig
 from ssl_core.objectives.msn import MSNConfig
 from ssl_core.objectives.relative_location import RelativeLocationConfig
 from ssl_core.objectives.rotation import RotationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.simmim import SimMIMConfig
+from ssl_core.objectives.simsiam import SimSiamConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
+from ssl_core.objectives.w_mse import WMSEConfig
 
 SIZE, CLASSES = 16, 2
+QUICK = MomentumConfig(start=0.9)
+EXPANDER = ProjectorConfig(layers=3, width=64, output=64)
 
 EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
@@ -49,6 +57,18 @@ EVERY: dict[str, Any] = {
     "msn": MSNConfig(name="msn", prototypes=16),
     "msn, no momentum encoder": MSNConfig(name="msn", prototypes=16, momentum=None),
     "i_jepa": IJEPAConfig(name="i_jepa", predictor_width=24, predictor_depth=1, predictor_heads=2),
+    "barlow_twins": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER),
+    "barlow_twins, momentum encoder": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER, momentum=QUICK),
+    "w_mse": WMSEConfig(name="w_mse", whitening_size=16, projector=ProjectorConfig(width=64, output=8)),
+    "w_mse, plain": WMSEConfig(
+        name="w_mse", whitening_size=8, normalised=False, projector=ProjectorConfig(width=64, output=4), momentum=QUICK
+    ),
+    "lejepa": LeJEPAConfig(name="lejepa", directions=64),
+    "lejepa, momentum encoder": LeJEPAConfig(name="lejepa", directions=64, momentum=QUICK),
+    "byol": BYOLConfig(name="byol", momentum=QUICK),
+    "byol, no momentum encoder": BYOLConfig(name="byol", momentum=None),
+    "simsiam": SimSiamConfig(name="simsiam"),
+    "dino": DINOConfig(name="dino", prototypes=64, momentum=QUICK),
 }
 
 

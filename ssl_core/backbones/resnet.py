@@ -35,6 +35,11 @@ class ResNetConfig:
         """Pixels between two positions of the last features."""
         return 8 if self.stem == "small" else 32
 
+    @property
+    def representation_size(self) -> int:
+        """Channels of the last features: bottleneck blocks have four times as many."""
+        return 8 * self.width * (4 if self.name == "resnet50" else 1)
+
 
 class ResNet(nn.Module):
     """Images [B, 3, H, W] to representations [B, D]; D is 8 times the width, 32 times for bottleneck blocks."""
@@ -45,7 +50,7 @@ class ResNet(nn.Module):
         from torchvision.models.resnet import BasicBlock, Bottleneck
 
         block = Bottleneck if config.name == "resnet50" else BasicBlock
-        self.representation_size, self.stride = 8 * config.width * block.expansion, config.stride
+        self.representation_size, self.stride = config.representation_size, config.stride
         self.stem = _stem(config)
         stages, channels = [], config.width
         for i, depth in enumerate(DEPTHS[config.name]):

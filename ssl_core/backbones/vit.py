@@ -26,6 +26,11 @@ class ViTConfig:
         if self.width % (4 * self.heads):
             raise ValueError(f"width is {self.width}; a multiple of 4 x heads ({4 * self.heads}) is needed")
 
+    @property
+    def representation_size(self) -> int:
+        """The size of the mean token."""
+        return self.width
+
 
 class Attention(nn.Module):
     """Multi-head self-attention over tokens [B, T, C]."""
@@ -67,7 +72,7 @@ class ViT(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.representation_size, self.stride, self.patch = config.width, config.patch, config.patch
+        self.representation_size, self.stride, self.patch = config.representation_size, config.patch, config.patch
         self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)

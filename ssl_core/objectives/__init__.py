@@ -3,10 +3,14 @@
 from typing import TYPE_CHECKING, Protocol, Union
 
 from ssl_core.backbones import Backbone
+from ssl_core.objectives.barlow_twins import BarlowTwins, BarlowTwinsConfig
+from ssl_core.objectives.byol import BYOL, BYOLConfig
 from ssl_core.objectives.colourisation import Colourisation, ColourisationConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
+from ssl_core.objectives.dino import DINO, DINOConfig
 from ssl_core.objectives.i_jepa import IJEPA, IJEPAConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
+from ssl_core.objectives.lejepa import LeJEPA, LeJEPAConfig
 from ssl_core.objectives.mae import MAE, MAEConfig
 from ssl_core.objectives.msn import MSN, MSNConfig
 from ssl_core.objectives.objective import Objective
@@ -15,8 +19,10 @@ from ssl_core.objectives.relative_location import RelativeLocation, RelativeLoca
 from ssl_core.objectives.rotation import Rotation, RotationConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.simmim import SimMIM, SimMIMConfig
+from ssl_core.objectives.simsiam import SimSiam, SimSiamConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
+from ssl_core.objectives.w_mse import WMSE, WMSEConfig
 
 OBJECTIVES = {
     RandomConfig: Random,
@@ -30,6 +36,12 @@ OBJECTIVES = {
     ColourisationConfig: Colourisation,
     SimCLRConfig: SimCLR,
     VICRegConfig: VICReg,
+    BarlowTwinsConfig: BarlowTwins,
+    WMSEConfig: WMSE,
+    LeJEPAConfig: LeJEPA,
+    BYOLConfig: BYOL,
+    SimSiamConfig: SimSiam,
+    DINOConfig: DINO,
     MSNConfig: MSN,
     IJEPAConfig: IJEPA,
 }
