@@ -133,13 +133,13 @@ def test_dino_compares_each_global_view_of_the_teacher_with_all_others_of_the_st
     views, _ = batch(4)
     views[2:] = [View(F.interpolate(view.images, 8)) for view in views[2:]]
     assert objective.teacher
-    backbone, projector = objective.teacher.networks
+    backbone, projector, prototypes = objective.teacher.networks
     losses = []
     for i in (0, 1):
-        assigned = ((projector(backbone(*views[i])) - objective.centre) / 0.04).softmax(dim=1)
+        assigned = ((prototypes(projector(backbone(*views[i]))) - objective.centre) / 0.04).softmax(dim=1)
         for j in range(4):
             if i != j:
-                scores = objective.projector(objective.backbone(*views[j])) / 0.1
+                scores = objective.prototypes(objective.projector(objective.backbone(*views[j]))) / 0.1
                 losses.append(-(assigned * scores.log_softmax(dim=1)).sum(dim=1).mean())
     assert len(losses) == 6
     torch.testing.assert_close(objective(views)["cross_entropy"], torch.stack(losses).mean())
@@ -149,10 +149,8 @@ def test_dinos_teacher_has_prototypes_that_follow() -> None:
     objective = build(DINOConfig(name="dino", prototypes=16, momentum=MomentumConfig(start=0.5, end=0.5)))
     assert isinstance(objective, DINO)
     assert objective.teacher
-    ours, theirs = (
-        next(module for module in network.modules() if isinstance(module, Prototypes))
-        for network in (objective.projector, objective.teacher.networks[1])
-    )
+    ours, theirs = objective.prototypes, objective.teacher.networks[2]
+    assert isinstance(theirs, Prototypes)
     before = theirs.weight.clone()
     with torch.no_grad():
         ours.weight.add_(1)

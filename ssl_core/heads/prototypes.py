@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_core.heads.precision import full_precision
+
 
 class Prototypes(nn.Module):
     """Embeddings [..., D] to their cosine similarities with `count` prototypes, float32 [..., count].
@@ -17,5 +19,5 @@ class Prototypes(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """The similarities, in [-1, 1]; in float32 under autocast too, as they are divided by small temperatures."""
-        with torch.autocast(z.device.type, enabled=False):
+        with full_precision(z.device):
             return F.normalize(z.float(), dim=-1) @ F.normalize(self.weight, dim=1).T

@@ -70,12 +70,15 @@ class DINO(JointEmbedding):
     def __init__(self, config: DINOConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
         self.config = config
-        # The projector's last layer, so that what is called an embedding are the scores, and a new teacher has it too.
-        self.projector = nn.Sequential(self.projector, Prototypes(self.embedding_size, config.prototypes))
-        self.teacher = Teacher(config.momentum, backbone, self.projector) if config.momentum else None
+        self.prototypes = Prototypes(self.embedding_size, config.prototypes)
+        self.teacher = Teacher(config.momentum, *self.networks()) if config.momentum else None
         self.register_buffer("centre", torch.zeros(config.prototypes))
         first = config.teacher_temperature_start if config.warmup else config.teacher_temperature
         self.register_buffer("teacher_temperature", torch.tensor(first))
+
+    def networks(self) -> tuple[nn.Module, ...]:
+        """With the prototypes, so that what is called an embedding are the scores, of the teacher too."""
+        return *super().networks(), self.prototypes
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The cross-entropy of each pair of a global view, the teacher's, and another, the student's."""

@@ -34,9 +34,13 @@ class JointEmbedding(Objective):
         self.projector, self.embedding_size = projector(config.projector, backbone.representation_size)
         self.teacher = Teacher(config.momentum, backbone, self.projector) if config.momentum else None
 
+    def networks(self) -> tuple[nn.Module, ...]:
+        """What a view passes in turn to become an embedding, and what the teacher copies."""
+        return self.backbone, self.projector
+
     def embed(self, views: list[View]) -> list[Tensor]:
         """The embeddings [B, D] of each view."""
-        return embed(views, self.backbone, self.projector)
+        return embed(views, *self.networks())
 
     @torch.no_grad()
     def targets(self, views: list[View], z: list[Tensor]) -> list[Tensor]:
@@ -57,11 +61,11 @@ class JointEmbedding(Objective):
     def after_step(self, progress: float) -> None:
         """Move the teacher."""
         if self.teacher:
-            self.teacher.follow(progress, self.backbone, self.projector)
+            self.teacher.follow(progress, *self.networks())
 
 
-def embed(views: list[View], backbone: nn.Module, head: nn.Module) -> list[Tensor]:
-    """Each view through backbone and head [B, D]; views of one size and number of visible patches go together."""
+def embed(views: list[View], backbone: nn.Module, *heads: nn.Module) -> list[Tensor]:
+    """Each view through backbone and heads [B, D]; views of one size and number of visible patches go together."""
     forms: dict[tuple[int, int | None], list[int]] = {}
     for i, (images, visible) in enumerate(views):
         forms.setdefault((images.shape[-1], None if visible is None else visible.shape[1]), []).append(i)
@@ -70,7 +74,10 @@ def embed(views: list[View], backbone: nn.Module, head: nn.Module) -> list[Tenso
         parts = backbone(*_together([views[i] for i in group])).chunk(len(group))
         for i, part in zip(group, parts, strict=True):
             h[i] = part
-    return list(head(torch.cat(h)).chunk(len(views)))
+    z = torch.cat(h)
+    for head in heads:
+        z = head(z)
+    return list(z.chunk(len(views)))
 
 
 def _together(views: list[View]) -> View:

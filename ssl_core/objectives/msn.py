@@ -29,8 +29,7 @@ from torch import Tensor
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone, BackboneConfig
 from ssl_core.backbones.vit import ViT, ViTConfig, take
-from ssl_core.heads import MomentumConfig, ProjectorConfig
-from ssl_core.heads.prototypes import Prototypes
+from ssl_core.heads import MomentumConfig, ProjectorConfig, Prototypes
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.objectives.objective import in_float32
 from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, with_patches

@@ -1,15 +1,14 @@
 """The contract between a self-supervised method and the training loop."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone, BackboneConfig, ViTConfig
+from ssl_core.heads import full_precision
 
 
 class Objective(nn.Module):
@@ -65,10 +64,7 @@ def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @wraps(loss)
     def computed(*embeddings: Tensor, **settings: float) -> Tensor:
-        device = embeddings[0].device.type
-        # Tensors of shapes only (a step that is counted and not run) know no autocast.
-        known = torch.amp.is_autocast_available(device)
-        with torch.autocast(device, enabled=False) if known else nullcontext():
+        with full_precision(embeddings[0].device):
             return loss(*(z.float() for z in embeddings), **settings)
 
     return computed
