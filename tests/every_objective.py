@@ -14,19 +14,24 @@ from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.byol import BYOLConfig
 from ssl_core.objectives.colourisation import ColourisationConfig
+from ssl_core.objectives.deepcluster_v2 import DeepClusterV2Config
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.dino import DINOConfig
 from ssl_core.objectives.i_jepa import IJEPAConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.lejepa import LeJEPAConfig
 from ssl_core.objectives.mae import MAEConfig
+from ssl_core.objectives.moco_v2 import MoCoV2Config
+from ssl_core.objectives.moco_v3 import MoCoV3Config
 from ssl_core.objectives.msn import MSNConfig
+from ssl_core.objectives.nnclr import NNCLRConfig
 from ssl_core.objectives.relative_location import RelativeLocationConfig
 from ssl_core.objectives.rotation import RotationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.simmim import SimMIMConfig
 from ssl_core.objectives.simsiam import SimSiamConfig
 from ssl_core.objectives.supervised import SupervisedConfig
+from ssl_core.objectives.swav import SwAVConfig
 from ssl_core.objectives.vicreg import VICRegConfig
 from ssl_core.objectives.w_mse import WMSEConfig
 
@@ -53,6 +58,13 @@ EVERY: dict[str, Any] = {
     "simclr": SimCLRConfig(name="simclr"),
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),
+    "moco_v2": MoCoV2Config(name="moco_v2", queue=32),
+    "moco_v2, no momentum encoder": MoCoV2Config(name="moco_v2", queue=32, momentum=None),
+    "moco_v3": MoCoV3Config(name="moco_v3"),
+    "nnclr": NNCLRConfig(name="nnclr", queue=32),
+    "deepcluster_v2": DeepClusterV2Config(name="deepcluster_v2", clusters=8, memory=32, every=2),
+    "swav": SwAVConfig(name="swav", prototypes=8),
+    "swav, queue": SwAVConfig(name="swav", prototypes=8, queue=32),
     "vicreg": VICRegConfig(name="vicreg"),
     "msn": MSNConfig(name="msn", prototypes=16),
     "msn, no momentum encoder": MSNConfig(name="msn", prototypes=16, momentum=None),

@@ -6,13 +6,17 @@ from ssl_core.backbones import Backbone
 from ssl_core.objectives.barlow_twins import BarlowTwins, BarlowTwinsConfig
 from ssl_core.objectives.byol import BYOL, BYOLConfig
 from ssl_core.objectives.colourisation import Colourisation, ColourisationConfig
+from ssl_core.objectives.deepcluster_v2 import DeepClusterV2, DeepClusterV2Config
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.dino import DINO, DINOConfig
 from ssl_core.objectives.i_jepa import IJEPA, IJEPAConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
 from ssl_core.objectives.lejepa import LeJEPA, LeJEPAConfig
 from ssl_core.objectives.mae import MAE, MAEConfig
+from ssl_core.objectives.moco_v2 import MoCoV2, MoCoV2Config
+from ssl_core.objectives.moco_v3 import MoCoV3, MoCoV3Config
 from ssl_core.objectives.msn import MSN, MSNConfig
+from ssl_core.objectives.nnclr import NNCLR, NNCLRConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.relative_location import RelativeLocation, RelativeLocationConfig
@@ -21,6 +25,7 @@ from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.simmim import SimMIM, SimMIMConfig
 from ssl_core.objectives.simsiam import SimSiam, SimSiamConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
+from ssl_core.objectives.swav import SwAV, SwAVConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 from ssl_core.objectives.w_mse import WMSE, WMSEConfig
 
@@ -35,6 +40,9 @@ OBJECTIVES = {
     RelativeLocationConfig: RelativeLocation,
     ColourisationConfig: Colourisation,
     SimCLRConfig: SimCLR,
+    MoCoV2Config: MoCoV2,
+    MoCoV3Config: MoCoV3,
+    NNCLRConfig: NNCLR,
     VICRegConfig: VICReg,
     BarlowTwinsConfig: BarlowTwins,
     WMSEConfig: WMSE,
@@ -42,6 +50,8 @@ OBJECTIVES = {
     BYOLConfig: BYOL,
     SimSiamConfig: SimSiam,
     DINOConfig: DINO,
+    SwAVConfig: SwAV,
+    DeepClusterV2Config: DeepClusterV2,
     MSNConfig: MSN,
     IJEPAConfig: IJEPA,
 }
