@@ -14,6 +14,7 @@ from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.byol import BYOLConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
+from ssl_core.objectives.dino import DINOConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.lejepa import LeJEPAConfig
 from ssl_core.objectives.simclr import SimCLRConfig
@@ -45,6 +46,7 @@ EVERY: dict[str, Any] = {
     "byol": BYOLConfig(name="byol", momentum=QUICK),
     "byol, no momentum encoder": BYOLConfig(name="byol", momentum=None),
     "simsiam": SimSiamConfig(name="simsiam"),
+    "dino": DINOConfig(name="dino", prototypes=64, momentum=QUICK),
 }
 
 

@@ -5,11 +5,14 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
+import torch.nn.functional as F
 from every_objective import batch, build
 from torch import Tensor
 
-from ssl_core.heads import MomentumConfig
+from ssl_core.augmentation import View
+from ssl_core.heads import MomentumConfig, Prototypes
 from ssl_core.objectives.byol import BYOL, BYOLConfig, distance
+from ssl_core.objectives.dino import DINO, DINOConfig, cross_entropy, sharpened
 from ssl_core.objectives.joint_embedding import JointEmbedding
 from ssl_core.objectives.simsiam import SimSiam, SimSiamConfig, negative_cosine
 
@@ -78,7 +81,133 @@ def test_simsiam_with_a_momentum_encoder_is_half_of_byols_loss_less_1() -> None:
     assert not torch.allclose(t1, z[0])
 
 
+@pytest.mark.parametrize(
+    "config",
+    [BYOLConfig(name="byol", momentum=None), SimSiamConfig(name="simsiam"), DINOConfig(name="dino", momentum=None)],
+    ids=lambda config: config.name,
+)
+def test_no_gradient_goes_through_the_targets(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradients are those with the targets given from outside."""
+    objective, (views, _) = build(config), batch(2)
+    assert isinstance(objective, JointEmbedding)
+
+    def gradients() -> Tensor:
+        objective.zero_grad()
+        torch.stack(list(objective(views).values())).sum().backward()
+        return torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None])
+
+    if isinstance(objective, DINO):
+        objective.centre.copy_(normal(len(objective.centre)))
+    state = {name: value.clone() for name, value in objective.state_dict().items()}
+    ours = gradients()
+    objective.load_state_dict(state)
+    with torch.no_grad():
+        outside = objective.embed(views)
+    monkeypatch.setattr(objective, "targets", lambda views, z: outside)
+    torch.testing.assert_close(gradients(), ours)
+    objective.load_state_dict(state)
+    monkeypatch.setattr(objective, "targets", lambda views, z: z)
+    assert (gradients() - ours).norm() > 0.1 * ours.norm()
+
+
 @pytest.mark.parametrize("kind", [BYOLConfig, SimSiamConfig])
 def test_a_predictor_without_width_is_refused(kind: Any) -> None:
     with pytest.raises(ValueError, match="predictor is 0; its hidden layer is at least 1 wide"):
         kind(name=kind.__name__.removesuffix("Config").lower(), predictor=0)
+
+
+def test_dinos_distributions_and_cross_entropy_are_the_papers_equations() -> None:
+    student, teacher, centre = normal(3, 5).double(), normal(3, 5, seed=1).double(), normal(5, seed=2).double()
+    total = 0.0
+    for s, t in zip(student.tolist(), teacher.tolist(), strict=True):
+        p_t = [math.exp((t[k] - float(centre[k])) / 0.5) for k in range(5)]
+        p_s = [math.exp(s[k] / 0.2) for k in range(5)]
+        total -= sum(p_t[k] / sum(p_t) * math.log(p_s[k] / sum(p_s)) for k in range(5)) / 3
+    assigned = sharpened(teacher, centre, torch.tensor(0.5))
+    assert cross_entropy(student, assigned, temperature=0.2).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_dino_compares_each_global_view_of_the_teacher_with_all_others_of_the_student() -> None:
+    objective = halved_student(build(DINOConfig(name="dino", prototypes=16)), DINO)
+    objective.centre.copy_(0.1 * normal(16))
+    views, _ = batch(4)
+    views[2:] = [View(F.interpolate(view.images, 8)) for view in views[2:]]
+    assert objective.teacher
+    backbone, projector = objective.teacher.networks
+    losses = []
+    for i in (0, 1):
+        assigned = ((projector(backbone(*views[i])) - objective.centre) / 0.04).softmax(dim=1)
+        for j in range(4):
+            if i != j:
+                scores = objective.projector(objective.backbone(*views[j])) / 0.1
+                losses.append(-(assigned * scores.log_softmax(dim=1)).sum(dim=1).mean())
+    assert len(losses) == 6
+    torch.testing.assert_close(objective(views)["cross_entropy"], torch.stack(losses).mean())
+
+
+def test_dinos_teacher_has_prototypes_that_follow() -> None:
+    objective = build(DINOConfig(name="dino", prototypes=16, momentum=MomentumConfig(start=0.5, end=0.5)))
+    assert isinstance(objective, DINO)
+    assert objective.teacher
+    ours, theirs = (
+        next(module for module in network.modules() if isinstance(module, Prototypes))
+        for network in (objective.projector, objective.teacher.networks[1])
+    )
+    before = theirs.weight.clone()
+    with torch.no_grad():
+        ours.weight.add_(1)
+    objective.after_step(0.5)
+    torch.testing.assert_close(theirs.weight, before + 0.5)
+    assert not theirs.weight.requires_grad
+
+
+def test_dinos_centre_follows_the_teachers_scores_in_training_alone() -> None:
+    objective = build(DINOConfig(name="dino", prototypes=16))
+    assert isinstance(objective, DINO)
+    views, _ = batch(2)
+    objective.eval()(views)
+    assert not objective.centre.any()
+    objective.train()
+    start = objective.centre.copy_(normal(16)).clone()
+    with torch.no_grad():
+        scores = torch.cat(objective.targets(views, []))  # the statistics of batch norms change nothing in training
+    objective(views)
+    torch.testing.assert_close(objective.centre, 0.9 * start + 0.1 * scores.mean(dim=0))
+
+
+def test_dinos_teacher_temperature_rises_over_the_warm_up() -> None:
+    objective = build(DINOConfig(name="dino", warmup=0.5))
+    assert isinstance(objective, DINO)
+    seen = [objective.teacher_temperature.item()]
+    for progress in (0.25, 0.5, 1.0):
+        objective.after_step(progress)
+        seen.append(objective.teacher_temperature.item())
+    assert seen == pytest.approx([0.04, 0.055, 0.07, 0.07])
+    at_once = build(DINOConfig(name="dino", warmup=0.0))
+    assert isinstance(at_once, DINO)
+    assert at_once.teacher_temperature.item() == pytest.approx(0.07)
+
+
+def test_centring_undoes_what_all_scores_have_in_common() -> None:
+    scores = normal(64, 8) * 0.05
+    dominated = scores + torch.tensor([1.0, *[0.0] * 7])
+    temperature = torch.tensor(0.04)
+    alone = sharpened(dominated, torch.zeros(8), temperature).mean(dim=0)
+    centred = sharpened(dominated, dominated.mean(dim=0), temperature)
+    assert alone[0] > 0.99
+    torch.testing.assert_close(centred, sharpened(scores, scores.mean(dim=0), temperature))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prototypes", 1),
+        ("student_temperature", 0.0),
+        ("teacher_temperature_start", -1.0),
+        ("teacher_temperature", 0.0),
+        ("warmup", 1.1),
+    ],
+)
+def test_dino_refuses_settings_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name} is {value};"):
+        DINOConfig(**{"name": "dino", name: value})  # pyright: ignore[reportArgumentType] (of either type)

@@ -2,6 +2,7 @@
 
 from ssl_core.heads.decoder import Decoder
 from ssl_core.heads.projector import ProjectorConfig, predictor, projector
+from ssl_core.heads.prototypes import Prototypes
 from ssl_core.heads.teacher import MomentumConfig, Teacher
 
-__all__ = ["Decoder", "MomentumConfig", "ProjectorConfig", "Teacher", "predictor", "projector"]
+__all__ = ["Decoder", "MomentumConfig", "ProjectorConfig", "Prototypes", "Teacher", "predictor", "projector"]

@@ -4,6 +4,7 @@ from ssl_core.backbones import Backbone
 from ssl_core.objectives.barlow_twins import BarlowTwins, BarlowTwinsConfig
 from ssl_core.objectives.byol import BYOL, BYOLConfig
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
+from ssl_core.objectives.dino import DINO, DINOConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
 from ssl_core.objectives.lejepa import LeJEPA, LeJEPAConfig
 from ssl_core.objectives.objective import Objective
@@ -26,6 +27,7 @@ ObjectiveConfig = (
     | LeJEPAConfig
     | BYOLConfig
     | SimSiamConfig
+    | DINOConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
@@ -39,6 +41,7 @@ OBJECTIVES = {
     LeJEPAConfig: LeJEPA,
     BYOLConfig: BYOL,
     SimSiamConfig: SimSiam,
+    DINOConfig: DINO,
 }
 
 
