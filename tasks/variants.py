@@ -78,7 +78,9 @@ def check_possible(variant: Variant, image_size: int) -> None:
     """Raise ValueError where the variant is not possible with images of this side in pixels."""
     backbones.check(variant.backbone, image_size)
     objective = OBJECTIVES[type(variant.objective)]
-    objective.check(variant.objective, variant.backbone, image_size, variant.pretraining.batch_size)
+    # Where a batch is worked through in parts, an objective sees one at a time.
+    seen = variant.pretraining.batch_size // variant.pretraining.accumulate
+    objective.check(variant.objective, variant.backbone, image_size, seen)
     for recipe in variant.augmentation:
         try:
             recipe.check_images(image_size)

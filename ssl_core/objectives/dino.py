@@ -12,7 +12,8 @@ the centre c spreads out: neither alone prevents a collapse. Normalisation: the 
 views, where the paper's equation 3 sums. The prototypes' length is 1, as the authors' last layer with norm_last_layer.
 
 Deviations: the student is evaluated, in the paper the teacher. Momentum starts from 0.99 (the paper's from 0.996) and K
-is 1024 (65536), for short runs. The projector has ReLU and, as configured, norms; the paper's has GELU and none. The
+is 256 (65536), for short runs. The projector has ReLU and batch norms, where the paper's has GELU and no norm; the last
+one, after its output, tells images apart from the first step (without it the loss of short runs stays near log K). The
 prototypes learn from the first step, the authors' after an epoch. No gradient is clipped; weight decay is constant. T_t
 warms up over a share of the steps. Without a momentum encoder the teacher is the student as it is.
 """
@@ -39,12 +40,14 @@ class DINOConfig(JointEmbeddingConfig):
     """The number of prototypes and the temperatures; the teacher's rises over the share `warmup` of the steps."""
 
     name: Literal["dino"]
-    prototypes: int = 1024
+    prototypes: int = 256
     student_temperature: float = 0.1
     teacher_temperature_start: float = 0.04
     teacher_temperature: float = 0.07
     warmup: float = 0.3
-    projector: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=128))
+    projector: ProjectorConfig | None = field(
+        default_factory=lambda: ProjectorConfig(layers=3, width=512, output=64, last_norm=True)
+    )
     momentum: MomentumConfig | None = field(default_factory=MomentumConfig)
 
     def __post_init__(self) -> None:
