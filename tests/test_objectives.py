@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from every_objective import EVERY, batch, build
+from every_objective import EVERY, SIZE, batch, build
 from torch import Tensor
 
+from ssl_core.augmentation import View
+from ssl_core.backbones import ViTConfig
 from ssl_core.heads import Teacher
 from ssl_core.objectives import OBJECTIVES, Objective
 
@@ -116,6 +118,46 @@ def test_only_the_supervised_baseline_uses_labels(config: Any) -> None:
 
     same = torch.equal(value(labels), value(labels.roll(1)))
     assert same == (config.name != "supervised")
+
+
+@every
+def test_smaller_views_are_taken_where_it_is_announced(config: Any) -> None:
+    objective = build(config)
+    if not objective.local_views:
+        return
+    views, _ = batch(objective.views + 3)
+    local = [View(F.interpolate(view.images, SIZE // 2)) for view in views[objective.views :]]
+
+    def value(given: list[View]) -> Tensor:
+        torch.manual_seed(0)
+        return torch.stack(list(objective.eval()(given).values())).sum()
+
+    whole = value(views[: objective.views])
+    more = value([*views[: objective.views], *local])
+    assert more.isfinite()
+    assert more != whole
+
+
+@every
+def test_a_transformer_leaves_out_what_views_hide(config: Any) -> None:
+    vit = ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2)
+    objective = build(config, backbone=vit)
+    if not objective.masked_views:
+        return
+    views, labels = batch(objective.views)
+    places = torch.rand(len(labels), 16, generator=torch.Generator().manual_seed(2)).argsort(dim=1)[:, :4]
+    objective.eval()
+
+    def value(images: list[Tensor]) -> Tensor:
+        torch.manual_seed(0)
+        return torch.stack(list(objective([View(each, places) for each in images], labels).values())).sum()
+
+    hidden = torch.ones(len(labels), 16).scatter_(1, places, 0).view(-1, 1, 4, 4).bool()
+    hidden = hidden.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    images = [view.images for view in views]
+    expected = value(images)
+    torch.testing.assert_close(value([torch.where(hidden, 7.0, each) for each in images]), expected)
+    assert value([torch.where(hidden, each, 7.0) for each in images]) != expected
 
 
 @every

@@ -138,6 +138,32 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
             "representation is projector, and the objective jigsaw has none here: take backbone",
         ),
         ({"variants.simclr.representation": "head"}, "variants.simclr.representation is 'head'"),
+        ({"suite.variants": ["mae"], "variants.mae.backbone": {}}, "the objective mae drops or replaces the tokens"),
+        ({"suite.variants": ["msn"], "variants.msn.backbone": {}}, "resnet10 does not have; take backbone vit"),
+        ({"suite.variants": ["i_jepa"], "variants.i_jepa.backbone": {}}, "the objective i_jepa drops or replaces"),
+        (
+            {"variants.dino.augmentation": {"name": "multi_crop", "views": 2}},
+            "augmentation makes 4 global and 2 local views; the objective dino takes 2 global and any local ones",
+        ),
+        ({"variants.byol.augmentation": {"name": "multi_crop"}}, "the objective byol takes 2 global and no local ones"),
+        ({"variants.jigsaw.objective.grid": 3}, "variants.jigsaw: grid is 3"),
+        (
+            {"suite.variants": ["swav"], "variants.swav.objective.prototypes": 300},
+            "prototypes is 300; the 256 images of a batch and 0 of the queue are shared out equally",
+        ),
+        ({"suite.variants": ["msn"], "variants.msn.objective.prototypes": 300}, "prototypes is 300; the images of a"),
+        (
+            {"suite.variants": ["moco_v2"], "variants.moco_v2.objective.queue": 1000},
+            "variants.moco_v2: queue is 1000; it must hold whole batches of 256 images: take 768 or 1024",
+        ),
+        (
+            {"suite.variants": ["w_mse"], "defaults.pretraining.accumulate": 4},
+            "whitening_size is 128; it must divide",
+        ),
+        (
+            {"variants.simclr.objective.momentum": {"start": 1.5}},
+            "variants.simclr.objective.momentum: momentum.start is 1.5; a momentum is in [0, 1]",
+        ),
         ({"suite.variants": ["simclr", "simclrr"]}, "suite.variants names 'simclrr': did you mean simclr?"),
         ({"suite.variants": ["a/b"]}, "a name has letters, digits"),
         ({"suite.seeds": []}, "at least one is needed"),
