@@ -13,6 +13,9 @@ from ssl_core.heads import MomentumConfig
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
+from ssl_core.objectives.moco_v2 import MoCoV2Config
+from ssl_core.objectives.moco_v3 import MoCoV3Config
+from ssl_core.objectives.nnclr import NNCLRConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.vicreg import VICRegConfig
@@ -26,6 +29,10 @@ EVERY: dict[str, Any] = {
     "simclr": SimCLRConfig(name="simclr"),
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),
+    "moco_v2": MoCoV2Config(name="moco_v2", queue=32),
+    "moco_v2, no momentum encoder": MoCoV2Config(name="moco_v2", queue=32, momentum=None),
+    "moco_v3": MoCoV3Config(name="moco_v3"),
+    "nnclr": NNCLRConfig(name="nnclr", queue=32),
     "vicreg": VICRegConfig(name="vicreg"),
 }
 

@@ -1,14 +1,23 @@
 """Contrastive objectives against their formulas, and by their properties."""
 
+import copy
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from every_objective import batch, build
+from torch import Tensor
 
-from ssl_core.heads import MomentumConfig
+from ssl_core.augmentation import View
+from ssl_core.backbones import ResNetConfig
+from ssl_core.heads import MomentumConfig, Queue
+from ssl_core.objectives import OBJECTIVES, moco_v2, moco_v3
 from ssl_core.objectives.joint_embedding import JointEmbedding
+from ssl_core.objectives.moco_v2 import MoCoV2, MoCoV2Config
+from ssl_core.objectives.moco_v3 import MoCoV3, MoCoV3Config
+from ssl_core.objectives.nnclr import NNCLR, NNCLRConfig, nearest
 from ssl_core.objectives.simclr import SimCLRConfig, nt_xent
 
 
@@ -64,3 +73,137 @@ def test_a_temperature_of_0_is_refused() -> None:
 def test_a_momentum_outside_0_to_1_is_refused(end: float) -> None:
     with pytest.raises(ValueError, match=r"momentum.end is .*; a momentum is in \[0, 1\]"):
         MomentumConfig(end=end)
+
+
+def rows(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    return float(a.double() @ b.double() / (a.double().norm() * b.double().norm()))
+
+
+def cross_entropy(similarities: list[float], positive: int, temperature: float) -> float:
+    scaled = [math.exp(s / temperature) for s in similarities]
+    return -math.log(scaled[positive] / sum(scaled))
+
+
+def test_moco_v2_tells_the_key_from_those_of_the_queue() -> None:
+    query, key, queue = rows(5, 7), rows(5, 7, seed=1), rows(9, 7, seed=2)
+    each = [
+        cross_entropy([cosine(q, k), *[cosine(q, other) for other in queue]], 0, 0.3)
+        for q, k in zip(query, key, strict=True)
+    ]
+    loss = moco_v2.info_nce(query, key, queue, temperature=0.3)
+    assert loss.item() == pytest.approx(sum(each) / 5, rel=1e-5)
+
+
+def test_moco_v2_compares_the_students_view_1_with_the_teachers_view_2_and_keeps_its_keys() -> None:
+    objective = build(MoCoV2Config(name="moco_v2", queue=64))
+    assert isinstance(objective, MoCoV2)
+    assert objective.teacher
+    with torch.no_grad():
+        for p in objective.backbone.parameters():
+            p.mul_(0.5)
+    views, before = batch(2)[0], objective.queue()
+    copied = copy.deepcopy(objective)
+    (query,), key = copied.embed(views[:1]), copied.targets(views[1:], [])[0]
+    expected = moco_v2.info_nce(query, key, before, temperature=0.2)
+    torch.testing.assert_close(objective(views)["info_nce"], expected)
+    torch.testing.assert_close(objective.queue(), torch.cat([F.normalize(key, dim=1), before[:32]]))
+
+
+def test_a_queue_has_the_newest_rows_first() -> None:
+    queue = Queue(4, 2)
+    torch.testing.assert_close(queue().norm(dim=1), torch.ones(4))
+    first, second = 3 * torch.tensor([[1.0, 0.0]]).expand(2, 2), torch.tensor([[0.0, 1.0]])
+    kept = queue()[:1]
+    queue.push(first)
+    queue.push(second)
+    assert torch.equal(queue(), torch.cat([second, first / 3, kept]))
+    queue.push(rows(9, 2))
+    torch.testing.assert_close(queue(), F.normalize(rows(9, 2)[:4], dim=1))
+
+
+@pytest.mark.parametrize("config", [MoCoV2Config(name="moco_v2", queue=64), NNCLRConfig(name="nnclr", queue=64)])
+def test_only_pretraining_moves_the_queue(config: Any) -> None:
+    objective = build(config)
+    assert isinstance(objective, MoCoV2 | NNCLR)
+    before, views = objective.queue(), batch(2)[0]
+    objective.eval()(views)
+    assert torch.equal(objective.queue(), before)
+    objective.train()(views)
+    assert torch.equal(objective.queue()[32:], before[:32])
+    assert not torch.equal(objective.queue()[:32], before[:32])
+
+
+def test_moco_v3_is_the_authors_loss_of_both_views() -> None:
+    objective = build(MoCoV3Config(name="moco_v3", temperature=0.3)).eval()
+    assert isinstance(objective, MoCoV3)
+    views = batch(2, count=6)[0]
+    with torch.no_grad():
+        for p in objective.backbone.parameters():
+            p.mul_(0.5)
+        z = objective.embed(views)
+        keys, predictions = objective.targets(views, z), [objective.predictor(each) for each in z]
+        value = objective(views)["info_nce"].item()
+    total = 0.0
+    for q, k in ((predictions[0], keys[1]), (predictions[1], keys[0])):
+        total += sum(cross_entropy([cosine(q[i], k[j]) for j in range(6)], i, 0.3) for i in range(6)) / 6
+    assert value == pytest.approx(2 * 0.3 * total, rel=1e-4)
+
+
+def test_moco_v3_is_least_where_predictions_are_the_keys() -> None:
+    keys = torch.eye(4)
+    exact = moco_v3.info_nce(5 * keys, keys, temperature=0.2)
+    assert exact.item() == pytest.approx(math.log(1 + 3 * math.exp(-5)), rel=1e-4)
+    assert moco_v3.info_nce(keys.roll(1, 0), keys, temperature=0.2) > exact + 4
+
+
+@pytest.mark.parametrize("config", [MoCoV3Config(name="moco_v3"), NNCLRConfig(name="nnclr", queue=32)])
+def test_views_that_change_places_give_the_same_loss(config: Any) -> None:
+    objective, views = build(config).eval(), batch(2)[0]
+    torch.testing.assert_close(objective(views)["info_nce"], objective(views[::-1])["info_nce"])
+
+
+def test_nnclr_takes_neighbours_of_one_view_and_predictions_of_the_other() -> None:
+    objective = build(NNCLRConfig(name="nnclr", queue=12, temperature=0.3)).eval()
+    assert isinstance(objective, NNCLR)
+    first, second = batch(2, count=6)[0]
+    views = [first, View(second.images.flip(0))]
+    with torch.no_grad():
+        z = objective.embed(views)
+        predictions = [objective.predictor(each) for each in z]
+        objective.queue.push(torch.cat(z))  # so that each has a neighbour of its own
+        value = objective(views)["info_nce"].item()
+    queue, total = objective.queue(), 0.0
+    for mine, predicted in ((z[0], predictions[1]), (z[1], predictions[0])):
+        for i in range(6):
+            neighbour = max(queue, key=lambda row, i=i, mine=mine: cosine(mine[i], row))
+            total += cross_entropy([cosine(neighbour, predicted[j]) for j in range(6)], i, 0.3) / 6
+    assert value == pytest.approx(total / 2, rel=1e-4)
+
+
+def test_nnclr_finds_what_it_has_seen() -> None:
+    queue = Queue(16, 8)
+    queue.push(rows(5, 8))
+    torch.testing.assert_close(nearest(7 * rows(5, 8), queue()), queue()[:5])
+
+
+@pytest.mark.parametrize("config", [MoCoV2Config(name="moco_v2", queue=300), NNCLRConfig(name="nnclr", queue=300)])
+def test_a_queue_of_parts_of_batches_is_refused(config: Any) -> None:
+    check = OBJECTIVES[type(config)].check
+    with pytest.raises(ValueError, match=r"queue is 300; it must hold whole batches of 256 images: take 256 or 512"):
+        check(config, ResNetConfig(name="resnet10"), 32, 256)
+    with pytest.raises(ValueError, match=r"queue is 300; .* 512 images: take 512$"):
+        check(config, ResNetConfig(name="resnet10"), 32, 512)
+    check(config, ResNetConfig(name="resnet10"), 32, 150)
+
+
+@pytest.mark.parametrize("kind", [MoCoV2Config, MoCoV3Config, NNCLRConfig])
+def test_settings_out_of_range_are_refused(kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"temperature is 0\.0; it must be above 0"):
+        kind(name="any", temperature=0.0)
+    if kind is not MoCoV2Config:
+        with pytest.raises(ValueError, match="predictor is 0; it is a hidden width, at least 1"):
+            kind(name="any", predictor=0)

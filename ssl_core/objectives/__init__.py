@@ -3,6 +3,9 @@
 from ssl_core.backbones import Backbone
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
+from ssl_core.objectives.moco_v2 import MoCoV2, MoCoV2Config
+from ssl_core.objectives.moco_v3 import MoCoV3, MoCoV3Config
+from ssl_core.objectives.nnclr import NNCLR, NNCLRConfig
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
@@ -10,7 +13,15 @@ from ssl_core.objectives.supervised import Supervised, SupervisedConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 
 ObjectiveConfig = (
-    RandomConfig | SupervisedConfig | DenoisingAutoencoderConfig | JigsawConfig | SimCLRConfig | VICRegConfig
+    RandomConfig
+    | SupervisedConfig
+    | DenoisingAutoencoderConfig
+    | JigsawConfig
+    | SimCLRConfig
+    | MoCoV2Config
+    | MoCoV3Config
+    | NNCLRConfig
+    | VICRegConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
@@ -18,6 +29,9 @@ OBJECTIVES = {
     DenoisingAutoencoderConfig: DenoisingAutoencoder,
     JigsawConfig: Jigsaw,
     SimCLRConfig: SimCLR,
+    MoCoV2Config: MoCoV2,
+    MoCoV3Config: MoCoV3,
+    NNCLRConfig: NNCLR,
     VICRegConfig: VICReg,
 }
 
