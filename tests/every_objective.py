@@ -11,6 +11,7 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.heads import MomentumConfig
 from ssl_core.objectives import OBJECTIVES, Objective
+from ssl_core.objectives.deepcluster_v2 import DeepClusterV2Config
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.moco_v2 import MoCoV2Config
@@ -18,6 +19,7 @@ from ssl_core.objectives.moco_v3 import MoCoV3Config
 from ssl_core.objectives.nnclr import NNCLRConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
+from ssl_core.objectives.swav import SwAVConfig
 from ssl_core.objectives.vicreg import VICRegConfig
 
 SIZE, CLASSES = 16, 2
@@ -33,6 +35,9 @@ EVERY: dict[str, Any] = {
     "moco_v2, no momentum encoder": MoCoV2Config(name="moco_v2", queue=32, momentum=None),
     "moco_v3": MoCoV3Config(name="moco_v3"),
     "nnclr": NNCLRConfig(name="nnclr", queue=32),
+    "deepcluster_v2": DeepClusterV2Config(name="deepcluster_v2", clusters=8, memory=32, every=2),
+    "swav": SwAVConfig(name="swav", prototypes=8),
+    "swav, queue": SwAVConfig(name="swav", prototypes=8, queue=32),
     "vicreg": VICRegConfig(name="vicreg"),
 }
 

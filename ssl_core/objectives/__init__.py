@@ -1,6 +1,7 @@
 """The union of objectives: one file each, and one line here."""
 
 from ssl_core.backbones import Backbone
+from ssl_core.objectives.deepcluster_v2 import DeepClusterV2, DeepClusterV2Config
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.jigsaw import Jigsaw, JigsawConfig
 from ssl_core.objectives.moco_v2 import MoCoV2, MoCoV2Config
@@ -10,6 +11,7 @@ from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.random import Random, RandomConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
+from ssl_core.objectives.swav import SwAV, SwAVConfig
 from ssl_core.objectives.vicreg import VICReg, VICRegConfig
 
 ObjectiveConfig = (
@@ -22,6 +24,8 @@ ObjectiveConfig = (
     | MoCoV3Config
     | NNCLRConfig
     | VICRegConfig
+    | DeepClusterV2Config
+    | SwAVConfig
 )
 OBJECTIVES = {
     RandomConfig: Random,
@@ -33,6 +37,8 @@ OBJECTIVES = {
     MoCoV3Config: MoCoV3,
     NNCLRConfig: NNCLR,
     VICRegConfig: VICReg,
+    DeepClusterV2Config: DeepClusterV2,
+    SwAVConfig: SwAV,
 }
 
 
