@@ -29,6 +29,7 @@ check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@lint-imports
 
 bench: $(PEERS) ## Measure speed and memory on this machine, beside other libraries, into docs/performance.md
+	@.venv-bench/bin/python -m pytest -q tests/test_against_lightly.py
 	@.venv-bench/bin/python -m benchmarks
 
 ui: $(INSTALLED) ## Start the MLflow and Prefect pages; Ctrl-C ends both
