@@ -14,11 +14,17 @@ from tasks.cells import PREPARED, Cell
 from tasks.comparison import Comparison
 from tasks.stage import atomic_file
 
-PICTURES = {
+CAPTIONS = {
     "views": "Each image above the views that pretraining made of it.",
     "reconstructions": "Clean, corrupted, restored.",
     "puzzles": "The image, and its tiles as the network was given them.",
+    "pairs": "The image, and the two tiles that the network was given, in their places.",
+    "rotations": "The image, and turned as the network was given it.",
+    "colours": "The image, its grey, and the colours that the network gave it.",
+    "anchors": "The image, and the patches of it that are not dropped.",
+    "blocks": "The image, the context that the network was given, and the blocks that it tells of.",
 }
+"""By the picture's name; one that has none here is captioned by its name."""
 TOOLS = ("torch", "torchvision", "dvc", "mlflow", "prefect")
 
 
@@ -48,7 +54,7 @@ def write(file: Path) -> None:
         ),
         neighbours={name: found for name, c in of_variants.items() if (found := neighbourhoods.nearest(c, data))},
         pictures={name: found for name, cell in of_variants.items() if (found := _pictures(cell))},
-        captions=PICTURES,
+        captions=CAPTIONS,
         choices={name: _choices(cell) for name, cell in of_variants.items()},
         overrides={name: json.dumps(written["variants"][name]) for name in of_variants},
         costs=_costs(compared),
@@ -60,7 +66,7 @@ def write(file: Path) -> None:
 
 def _pictures(cell: Cell) -> dict[str, str]:
     folder = cell.folder("pretrain") / "pictures"
-    return {name: neighbourhoods.data_uri(file) for name in PICTURES if (file := folder / f"{name}.png").exists()}
+    return {file.stem: neighbourhoods.data_uri(file) for file in sorted(folder.glob("*.png"))}
 
 
 def _choices(cell: Cell) -> dict[str, Any]:
