@@ -17,11 +17,11 @@ from benchmarks import timing
 from benchmarks.page import Report, Section
 from benchmarks.timing import Spread
 from benchmarks.workload import PLAIN, images, simclr, views
+from ssl_core import cost
 from ssl_core.augmentation import Augment
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.evaluation.embedding import on_device
 from ssl_core.heads import ProjectorConfig
-from ssl_core.training import cost
 from ssl_core.training import optimiser as optimisation
 from ssl_core.training.iteration import WARM_UP, Acceleration, Iteration
 from ssl_core.training.optimiser import OptimiserConfig
@@ -155,4 +155,4 @@ def matrix_product_rate(device: torch.device) -> float:
 
 def training_flops(case: Case) -> float:
     """Operations of a step by the image."""
-    return cost.flops_per_image(simclr(case.backbone, case.side, PROJECTOR), [PLAIN], case.side, case.batch)
+    return cost.step_flops(simclr(case.backbone, case.side, PROJECTOR), [PLAIN], case.side, case.batch)

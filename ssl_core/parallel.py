@@ -97,7 +97,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         # Each process's loss depends on all rows; DistributedDataParallel divides the sum by the number of processes.
-        gradient, (rank, ranks) = gradients[0].contiguous(), share()
+        gradient, (rank, ranks) = gradients[0].clone(memory_format=torch.contiguous_format), share()
         distributed.all_reduce(gradient)
         return gradient.chunk(ranks)[rank]
 

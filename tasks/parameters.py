@@ -126,6 +126,8 @@ def load(file: Path = cells.FILE) -> Parameters:
     Every variant must be a variant; those of the suite must also be possible with these images.
     """
     parameters = validate(Parameters, cells.read(file), "")
+    if isinstance(parameters.defaults.get("augmentation"), list):
+        raise Refused("defaults.augmentation is a list; one mapping is needed there: a variant may list several kinds")
     for name in parameters.suite.variants:
         if name not in parameters.variants:
             raise Refused(f"suite.variants names '{name}'{allowed(name, list(parameters.variants))}")

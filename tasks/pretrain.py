@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ssl_core import backbones, objectives, parallel
+from ssl_core import backbones, cost, objectives, parallel
 from ssl_core.augmentation import Augment
 from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
@@ -21,7 +21,7 @@ from ssl_core.errors import Refused
 from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives import Objective, Supervised
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
-from ssl_core.training import batches, cost
+from ssl_core.training import batches
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.pretraining import Outcome, pretrain
 from ssl_core.training.watch import Record
@@ -140,7 +140,7 @@ def observe(done: Pretrained, variant: Variant, observed: Observation) -> None:
     observed.flops_per_image = flops_per_image(network, size)
     if variant.pretraining.epochs and parallel.share()[1] == 1:
         batch = variant.pretraining.batch_size // variant.pretraining.accumulate
-        observed.step_flops_per_image = cost.flops_per_image(done.objective, variant.augmentation, size, batch)
+        observed.step_flops_per_image = cost.step_flops(done.objective, variant.augmentation, size, batch)
 
 
 def kept(objective: Objective, variant: Variant) -> tuple[nn.Module, ProjectorConfig | None]:

@@ -112,6 +112,8 @@ def _name(row: dict[str, str]) -> str:
 
 
 def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, tuple) and value and isinstance(value[0], dict):
+        value = dict(enumerate(value))
     if not isinstance(value, dict):
         yield prefix, value
         return

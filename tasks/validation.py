@@ -48,7 +48,7 @@ def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[s
         if isinstance(part, int):
             if isinstance(written, list):
                 path.append(str(part))
-                written = written[part]
+                written = written[part] if part < len(written) else None
             continue
         options = _classes(kind)
         tagged = [option for option in options if part in typing.get_args(_hints(option).get("name"))]

@@ -46,8 +46,8 @@ class Variant(BaseModel):
         masks = [recipe.mask for recipe in self.augmentation if recipe.mask]
         if masks and not objective.masked_views:
             raise ValueError(
-                f"augmentation.mask is for objectives that compare views; {self.objective.name} has a task of its own "
-                "on whole ones: set augmentation.mask to null"
+                f"augmentation.mask hides patches of the views; {self.objective.name} needs whole ones "
+                "for a task of its own: set augmentation.mask to null"
             )
         if isinstance(self.backbone, ViTConfig) and any(mask.patch != self.backbone.patch for mask in masks):
             raise ValueError(
@@ -70,8 +70,9 @@ class Variant(BaseModel):
 
 def read_variant(written: dict[str, Any], image_size: int, where: str) -> Variant:
     """The variant that a section `where` writes. Raises `Refused` with a sentence where it is none."""
-    kinds = _unfold(written.get("augmentation"), image_size, where)
-    return validate(Variant, written | {"augmentation": kinds}, where)
+    if "augmentation" in written:
+        written = written | {"augmentation": _unfold(written["augmentation"], image_size, where)}
+    return validate(Variant, written, where)
 
 
 def check_possible(variant: Variant, image_size: int) -> None:
@@ -86,7 +87,7 @@ def check_possible(variant: Variant, image_size: int) -> None:
             recipe.check_images(image_size)
             backbones.check(variant.backbone, recipe.size or image_size)
         except ValueError as error:
-            raise ValueError(f"augmentation: {error}") from None
+            raise ValueError(f"augmentation: views of {recipe.size or image_size} pixels: {error}") from None
 
 
 def _unfold(written: Any, image_size: int, where: str) -> Any:
@@ -97,7 +98,7 @@ def _unfold(written: Any, image_size: int, where: str) -> Any:
     if not isinstance(written, dict) or "name" not in written:
         return written
     overrides = {key: value for key, value in written.items() if key != "name"}
-    if written["name"] not in recipes.NAMED:
+    if not isinstance(written["name"], str) or written["name"] not in recipes.NAMED:
         names = list(recipes.NAMED)
         raise Refused(
             f"params.yaml: {where}.augmentation.name is {written['name']!r}{allowed(str(written['name']), names)}"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -39,13 +40,18 @@ def load(file: Path) -> nn.Module:
         with safe_open(file, framework="pt") as opened:
             description = json.loads(opened.metadata()["stopgrad"])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, KeyError, TypeError, ValueError):
+        network = _network(description)
+        network.load_state_dict(tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
         raise Refused(f"{file} holds no backbone of this project: run its pretrain stage again") from None
+    return network.eval()
+
+
+def _network(description: dict[str, Any]) -> nn.Module:
     config: BackboneConfig = TypeAdapter(BackboneConfig).validate_python(description["backbone"])
     with torch.device("cpu"):
         backbone = build(config, description["image_size"])
-        network: nn.Module = backbone
-        if head := description.get("projector"):
-            network = nn.Sequential(backbone, projector(ProjectorConfig(**head), backbone.representation_size)[0])
-    network.load_state_dict(tensors)
-    return network.eval()
+        if "projector" not in description:
+            return backbone
+        head = TypeAdapter(ProjectorConfig).validate_python(description["projector"])
+        return nn.Sequential(backbone, projector(head, backbone.representation_size)[0])

@@ -110,7 +110,7 @@ def test_msn() -> None:
     anchors, targets, prototypes = embeddings(16, 8), embeddings(16, 8, seed=1), Prototypes(8, 4)
     similarity = prototypes(anchors)
     target = (prototypes(targets) / 0.025).softmax(dim=1)
-    shortfall = msn.entropy_shortfall((similarity / 0.1).softmax(dim=1))
+    shortfall = msn.entropy_shortfall(similarity, temperature=0.1)
     ours = msn.cross_entropy(similarity, target, temperature=0.1) + shortfall
     theirs = loss.MSNLoss(temperature=0.1, sinkhorn_iterations=0)(anchors, targets, prototypes.weight)
     same(ours, theirs)

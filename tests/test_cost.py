@@ -9,9 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_core.augmentation import Augment, PatchMask, Recipe
 from ssl_core.backbones import ViTConfig
+from ssl_core.cost import step_flops
 from ssl_core.objectives import OBJECTIVES
 from ssl_core.objectives.simclr import SimCLRConfig
-from ssl_core.training.cost import flops_per_image
+from ssl_core.objectives.swav import SwAVConfig
 
 ONE = Recipe(views=1, blur=None)
 
@@ -21,7 +22,7 @@ def test_every_step_is_counted_without_being_run(config: Any) -> None:
     objective = build(config)
     before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
     views = Recipe(views=OBJECTIVES[type(config)].views, blur=None)
-    counted = flops_per_image(objective, [views], SIZE, 16)
+    counted = step_flops(objective, [views], SIZE, 16)
     assert all(torch.equal(before[name], tensor) for name, tensor in objective.state_dict().items())
     images = torch.zeros(16, 3, SIZE, SIZE, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     made = Augment([views], (0.5,) * 3, (0.25,) * 3)(images, torch.Generator())
@@ -31,8 +32,15 @@ def test_every_step_is_counted_without_being_run(config: Any) -> None:
     assert counted == counter.get_total_flops() // 16 > 0
 
 
+def test_local_views_are_counted_at_their_size() -> None:
+    objective = build(SwAVConfig(name="swav", prototypes=8))
+    whole, local = Recipe(views=2, blur=None), Recipe(views=4, size=SIZE // 2, blur=None)
+    without, counted = (step_flops(objective, recipes, SIZE, 16) for recipes in ([whole], [whole, local]))
+    assert 1.4 * without < counted < 1.6 * without
+
+
 def test_hidden_tokens_cost_nothing() -> None:
     objective = build(SimCLRConfig(name="simclr"), backbone=ViTConfig(name="vit", patch=4, width=24, depth=4, heads=2))
-    whole = flops_per_image(objective, [ONE, ONE], SIZE, 8)
+    whole = step_flops(objective, [ONE, ONE], SIZE, 8)
     quarter = Recipe(views=2, blur=None, mask=PatchMask(share=0.75, patch=4))
-    assert flops_per_image(objective, [quarter], SIZE, 8) < 0.45 * whole
+    assert step_flops(objective, [quarter], SIZE, 8) < 0.45 * whole

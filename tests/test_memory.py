@@ -14,6 +14,7 @@ from ssl_core.backbones import ResNetConfig
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
 from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.objectives.w_mse import WMSEConfig
 from ssl_core.training.memory import bytes_per_image, refusing_what_does_not_fit
 
 AUGMENT = Augment([Recipe()], (0.5,) * 3, (0.25,) * 3)
@@ -35,6 +36,15 @@ def test_an_images_memory_grows_with_the_network_and_not_with_the_batch() -> Non
         bytes_per_image(narrow, images(16), AUGMENT), rel=0.2
     )
     assert bytes_per_image(wide, images(8), AUGMENT) > 2 * bytes_per_image(narrow, images(8), AUGMENT)
+
+
+def test_an_objective_that_takes_no_few_images_is_told_half() -> None:
+    torch.manual_seed(0)
+    backbone = backbones.build(ResNetConfig(name="resnet10", width=8), 16)
+    whitening = objectives.build(WMSEConfig(name="w_mse"), backbone, 16, 0)
+    with pytest.raises(Refused) as refusal, refusing_what_does_not_fit(whitening, images(512), AUGMENT, 512, 1):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert "lower pretraining.batch_size to about 256" in str(refusal.value)
 
 
 def test_running_out_says_what_fits() -> None:

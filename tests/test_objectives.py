@@ -2,6 +2,7 @@
 
 import math
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import ViTConfig
 from ssl_core.heads import Teacher
 from ssl_core.objectives import OBJECTIVES, Objective
+from ssl_core.objectives.joint_embedding import JointEmbedding
 
 
 def teacher_of(objective: Objective) -> Teacher | None:
@@ -27,6 +29,12 @@ def loss(objective: Objective, seed: int = 0) -> Tensor:
 
 
 every = pytest.mark.parametrize("config", EVERY.values(), ids=EVERY)
+
+
+def those(said: Callable[[type[Objective]], bool]) -> pytest.MarkDecorator:
+    """The configurations of whose objectives something is said."""
+    found = {name: config for name, config in EVERY.items() if said(OBJECTIVES[type(config)])}
+    return pytest.mark.parametrize("config", found.values(), ids=found)
 
 
 def test_every_objective_is_tested() -> None:
@@ -56,12 +64,26 @@ def test_terms_are_finite_float32_scalars_even_under_bfloat16(config: Any) -> No
 
 
 @every
-def test_gradients_reach_every_parameter_of_the_encoder_and_none_of_the_teacher(config: Any) -> None:
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_gradients_reach_every_parameter_of_the_encoder_and_none_of_the_teacher(config: Any, half: bool) -> None:
     objective = build(config)
-    loss(objective).backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        loss(objective).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in objective.encoder.parameters())
+    # A bias before a batch norm has the gradient 0.
+    assert all(p.grad is not None for p in objective.parameters() if p.requires_grad)
     if teacher := teacher_of(objective):
         assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_who_takes_smaller_views_and_who_takes_masked_ones() -> None:
+    def named(said: Callable[[type[Objective]], bool]) -> set[str]:
+        return {config.name for config in EVERY.values() if said(OBJECTIVES[type(config)])}
+
+    assert named(lambda kind: kind.local_views) == {"lejepa", "dino", "swav", "deepcluster_v2", "msn"}
+    assert named(lambda kind: kind.needs_transformer) == {"mae", "simmim", "msn", "i_jepa"}
+    compared = named(lambda kind: issubclass(kind, JointEmbedding))
+    assert named(lambda kind: kind.masked_views) == compared - {"msn"} | {"supervised"}
 
 
 @every
@@ -120,11 +142,9 @@ def test_only_the_supervised_baseline_uses_labels(config: Any) -> None:
     assert same == (config.name != "supervised")
 
 
-@every
+@those(lambda kind: kind.local_views)
 def test_smaller_views_are_taken_where_it_is_announced(config: Any) -> None:
     objective = build(config)
-    if not objective.local_views:
-        return
     views, _ = batch(objective.views + 3)
     local = [View(F.interpolate(view.images, SIZE // 2)) for view in views[objective.views :]]
 
@@ -138,12 +158,9 @@ def test_smaller_views_are_taken_where_it_is_announced(config: Any) -> None:
     assert more != whole
 
 
-@every
+@those(lambda kind: kind.masked_views)
 def test_a_transformer_leaves_out_what_views_hide(config: Any) -> None:
-    vit = ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2)
-    objective = build(config, backbone=vit)
-    if not objective.masked_views:
-        return
+    objective = build(config, backbone=ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2))
     views, labels = batch(objective.views)
     places = torch.rand(len(labels), 16, generator=torch.Generator().manual_seed(2)).argsort(dim=1)[:, :4]
     objective.eval()

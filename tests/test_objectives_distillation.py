@@ -70,7 +70,7 @@ def test_simsiams_loss_is_the_papers_equation() -> None:
     assert negative_cosine(z1, -z1).item() == pytest.approx(1)
 
 
-def test_simsiam_with_a_momentum_encoder_is_half_of_byols_loss_less_1() -> None:
+def test_simsiam_with_a_momentum_encoder_is_a_quarter_of_byols_loss_less_1() -> None:
     config = SimSiamConfig(name="simsiam", momentum=MomentumConfig())
     objective, (views, _) = halved_student(build(config), SimSiam), batch(2)
     z = objective.embed(views)

@@ -117,9 +117,12 @@ def test_msn_pictures_show_what_an_anchor_sees() -> None:
 
 
 def test_mean_entropy_falls_short_by_known_values() -> None:
-    one_hot = F.one_hot(torch.arange(8) % 4, 4).float()
-    assert entropy_shortfall(one_hot).item() == pytest.approx(0, abs=1e-6)  # sure of each, and all are met
-    assert entropy_shortfall(one_hot[:1].expand(8, 4)).item() == pytest.approx(math.log(4))
+    sure = F.one_hot(torch.arange(8) % 4, 4).float().requires_grad_()
+    assert entropy_shortfall(sure, temperature=0.01).item() == pytest.approx(0, abs=1e-6)  # and all are met
+    alone = entropy_shortfall(sure[:1].expand(8, 4), temperature=0.01)
+    assert alone.item() == pytest.approx(math.log(4))
+    (gradient,) = torch.autograd.grad(alone, sure)
+    assert gradient.isfinite().all()
     similarity = torch.zeros(3, 4)
     target = torch.rand(3, 4, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
     assert cross_entropy(similarity, target, temperature=0.1).item() == pytest.approx(math.log(4))

@@ -16,7 +16,7 @@ from ssl_core.objectives import barlow_twins, w_mse
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.joint_embedding import JointEmbedding
 from ssl_core.objectives.lejepa import LeJEPAConfig, prediction, sigreg
-from ssl_core.objectives.vicreg import VICRegConfig, covariance, variance
+from ssl_core.objectives.vicreg import VICRegConfig, covariance, terms, variance
 from ssl_core.objectives.w_mse import WMSE, WMSEConfig, whiten
 
 
@@ -47,6 +47,13 @@ def test_vicreg_terms_are_the_papers_equations() -> None:
     off_diagonal = sum(cov[a][b] ** 2 for a in range(d) for b in range(d) if a != b) / d
     assert variance(z).item() == pytest.approx(hinge, rel=1e-4)
     assert covariance(z).item() == pytest.approx(off_diagonal, rel=1e-4)
+
+
+def test_vicreg_halves_the_variance_of_two_views_and_not_their_covariance() -> None:
+    z1, z2 = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.3, 2.0])[:, None, None]
+    agree = sum(float(a - b) ** 2 for a, b in zip(z1.flatten(), z2.flatten(), strict=True)) / 36
+    expected = [agree, float(variance(z1) + variance(z2)) / 2, float(covariance(z1) + covariance(z2))]
+    assert terms(z1, z2).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_vicreg_weighs_its_terms_as_configured() -> None:
@@ -144,6 +151,16 @@ def test_w_mse_is_the_distance_of_whitened_views(normalised: bool) -> None:
     assert objective(views)["whitened_mse"].item() == pytest.approx(total, rel=1e-4)
 
 
+def test_whitening_has_the_gradient_of_the_factor_too() -> None:
+    v = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weights = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)).double()
+    centred = v.double() - v.double().mean(dim=0)
+    inverse = torch.linalg.inv(torch.linalg.cholesky(centred.T @ centred / 7))
+    (expected,) = torch.autograd.grad(((centred @ inverse.T) * weights).sum(), v)
+    (ours,) = torch.autograd.grad((whiten(v, size=8) * weights).sum(), v)
+    torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_w_mse_of_one_view_twice_is_0_and_of_unrelated_ones_2() -> None:
     z, other = normal(4096, 4), normal(4096, 4, seed=1)
     w = whiten(z, size=128)
@@ -163,7 +180,7 @@ def test_w_mse_refuses_what_a_whitened_batch_cannot_carry() -> None:
     WMSE.check(WMSEConfig(name="w_mse", projector=wide, whitening_size=256), resnet, 32, 256)
     bare = WMSEConfig(name="w_mse", projector=None)
     WMSE.check(bare, resnet, 32, 256)
-    for backbone in (ResNetConfig(name="resnet50", width=8), ViTConfig(name="vit")):
+    for backbone in (ResNetConfig(name="resnet50", width=8), ViTConfig(name="vit", width=192)):
         with pytest.raises(ValueError, match="the representation without a projector is"):
             WMSE.check(bare, backbone, 32, 256)
     with pytest.raises(ValueError, match="whitening_size is 1; at least 2"):

@@ -1,5 +1,7 @@
 """params.yaml: what is accepted, and one clear sentence for what is not."""
 
+import re
+import typing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from ruamel.yaml import YAML
 
 from ssl_core.augmentation import RandomResizedCrop, recipes
 from ssl_core.errors import Refused
+from ssl_core.objectives import OBJECTIVES
 from ssl_core.training.iteration import Acceleration
 from tasks import cells, parameters
 from tasks.cells import Cell
@@ -45,6 +48,19 @@ def test_the_projects_own_parameters_are_valid() -> None:
         "joint-embedding, contrastive",
         "joint-embedding, regularised",
     }
+
+
+def test_there_is_a_variant_and_a_line_of_the_readme_for_every_objective() -> None:
+    content = cells.read(PROJECT / "params.yaml")
+    names = {typing.get_args(typing.get_type_hints(kind)["name"])[0] for kind in OBJECTIVES}
+    assert {variant["objective"]["name"] for variant in content["variants"].values()} == names
+    rows = re.findall(r"^\| (`.+?) \|", (PROJECT / "README.md").read_text(), flags=re.MULTILINE)
+    assert names <= set(re.findall(r"`(\w+)`", " ".join(rows)))
+
+
+def test_an_override_on_the_command_line_reaches_one_variant() -> None:
+    """An anchor would be shared by several, or keep what it says."""
+    assert not re.search(r"[&*]\w+", re.sub("#.*", "", (PROJECT / "params.yaml").read_text()))
 
 
 def test_a_variant_is_the_defaults_with_its_overrides() -> None:
@@ -124,7 +140,7 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         ),
         (
             {"variants.jigsaw.augmentation": {"mask": {"share": 0.5}, "views": 1}},
-            "augmentation.mask is for objectives that compare views; jigsaw has a task of its own on whole ones",
+            "augmentation.mask hides patches of the views; jigsaw needs whole ones",
         ),
         (
             {
@@ -136,6 +152,16 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         (
             {"variants.jigsaw.representation": "projector"},
             "representation is projector, and the objective jigsaw has none here: take backbone",
+        ),
+        ({"defaults.augmentation": [{"views": 2}]}, "defaults.augmentation is a list; one mapping is needed there"),
+        ({"variants.simclr.augmentation": {"name": ["weak"]}}, "augmentation.name is ['weak']"),
+        ({"variants.simclr.augmentation": {"crop": {"scale": [0.5]}}}, "variants.simclr.augmentation.crop.scale"),
+        ({"variants.simclr.augmentation": {"mask": {"share": 1.0}}}, "mask.share is 1.0, which hides all 49 patches"),
+        ({"variants.simclr.backbone": {"name": "vit", "heads": 0}}, "heads is 0; at least 1 is needed"),
+        ({"variants.simclr.backbone": {"name": "vit", "patch": -4}}, "patch is -4; at least 1 is needed"),
+        (
+            {"variants.denoising_autoencoder.objective.decoder_width": 1},
+            "decoder_width is 1; at least 2 channels are needed",
         ),
         ({"variants.simclr.representation": "head"}, "variants.simclr.representation is 'head'"),
         ({"suite.variants": ["mae"], "variants.mae.backbone": {}}, "the objective mae drops or replaces the tokens"),
@@ -208,7 +234,10 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         ),
         ({"variants.simclr.augmentation": ["strong"]}, "variants.simclr.augmentation.0 is 'strong'"),
         ({"variants.simclr.augmentation": "strong"}, "variants.simclr.augmentation is 'strong'"),
-        ({"variants.simclr.augmentation": {"mask": {"patch": 5}}}, "variants.simclr: augmentation: mask.patch is 5"),
+        (
+            {"variants.simclr.augmentation": {"mask": {"patch": 5}}},
+            "variants.simclr: augmentation: views of 28 pixels: mask.patch is 5",
+        ),
         ({"variants.random.pretraining": {"epochs": 1}}, "pretraining.epochs is 0 for the objective random"),
         ({"variants.random": {}}, "variants.random.objective is missing"),
         ({"defaults.backbone.name": "resnet11"}, "backbone.name"),

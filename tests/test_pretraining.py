@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from every_objective import backbone_of
+from every_objective import EVERY, backbone_of
 from torch import Tensor
 
 from ssl_core import backbones, objectives
@@ -240,3 +240,15 @@ def test_accelerated_iterations_have_the_same_losses_on_a_gpu(
     eager = run(acceleration=Acceleration(precision=torch.float32), **chosen)[1]
     faster = run(acceleration=Acceleration(precision=torch.float32, **acceleration), **chosen)[1]
     assert [row[2]["loss"] for row in eager] == pytest.approx([row[2]["loss"] for row in faster], rel=1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("config", EVERY.values(), ids=EVERY)
+def test_every_objective_can_be_captured_as_a_cuda_graph(config: Any) -> None:
+    chosen: Any = {"device": torch.device("cuda"), "config": config, "record_every": 1}
+    eager, values, _ = run(acceleration=Acceleration(precision=torch.float32), **chosen)
+    captured, again, _ = run(acceleration=Acceleration(precision=torch.float32, captured=True), **chosen)
+    assert [row[2]["loss"] for row in values] == pytest.approx([row[2]["loss"] for row in again], rel=1e-2, abs=1e-2)
+    for ours, theirs in zip(captured.buffers(), eager.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)

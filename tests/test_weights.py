@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 from torch import nn
 
-from ssl_core import backbones
+from ssl_core import backbones, objectives
 from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.errors import Refused
 from ssl_core.heads import ProjectorConfig, projector
-from tasks import weights
+from ssl_core.objectives.joint_embedding import JointEmbedding
+from tasks import cells, parameters, pretrain, weights
 
 
 @pytest.mark.parametrize("config", [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=48, depth=1)])
@@ -43,3 +45,20 @@ def test_a_projector_is_kept_with_its_backbone(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 16, 16)
     assert loaded(images).shape == (2, 4)
     assert torch.equal(loaded(images), network(images))
+
+
+def test_the_students_projector_is_the_one_that_is_evaluated(tmp_path: Path) -> None:
+    content = cells.read(Path(__file__).parent.parent / "params.yaml")
+    content["variants"]["simclr"] |= {"representation": "projector"}
+    content["variants"]["simclr"]["objective"]["momentum"] = {"start": 0.5}
+    YAML().dump(content, tmp_path / "params.yaml")
+    variant = parameters.load(tmp_path / "params.yaml").variant("simclr")
+    objective = objectives.build(variant.objective, backbones.build(variant.backbone, 28), 28, 0)
+    assert isinstance(objective, JointEmbedding)
+    with torch.no_grad():
+        for p in objective.projector.parameters():
+            p.add_(1)
+    network, head = pretrain.kept(objective.eval(), variant)
+    weights.save(network, variant.backbone, 28, tmp_path / "a", head)
+    images = torch.randn(2, 3, 28, 28)
+    assert torch.equal(weights.load(tmp_path / "a")(images), objective.projector(objective.backbone(images)))

@@ -21,9 +21,12 @@ class PatchMask:
             raise ValueError(f"patch is a side in pixels and must be 1 or more, not {self.patch}.")
 
     def check_side(self, side: int) -> None:
-        """Raise ValueError unless whole patches fill the side of a view."""
+        """Raise ValueError unless whole patches fill the side of a view, and one of them is left to be seen."""
         if side % self.patch:
             raise ValueError(f"mask.patch is {self.patch}, which does not divide the view's side of {side} pixels.")
+        patches = (side // self.patch) ** 2
+        if round(self.share * patches) == patches:
+            raise ValueError(f"mask.share is {self.share}, which hides all {patches} patches of a view.")
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> Tensor:
         """bool [count, height / patch, width / patch]: round(share x patches) of each image, True where hidden.

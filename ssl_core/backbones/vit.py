@@ -18,11 +18,14 @@ class ViTConfig:
 
     name: Literal["vit"]
     patch: int = 4
-    width: int = 192
-    depth: int = 6
-    heads: int = 3
+    width: int = 96
+    depth: int = 4
+    heads: int = 4
 
     def __post_init__(self) -> None:
+        for name in ("patch", "width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is needed")
         if self.width % (4 * self.heads):
             raise ValueError(f"width is {self.width}; a multiple of 4 x heads ({4 * self.heads}) is needed")
 

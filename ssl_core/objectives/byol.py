@@ -10,7 +10,7 @@ Normalisation: the paper's and the authors', the sum of the two directions.
 
 Deviations: momentum starts from 0.99, as the authors' for 100 and 300 epochs (0.996 for 1000). The linear layers before
 a batch norm have no bias. Both views pass the networks in one batch. Without a momentum encoder z' is the student's own
-embedding, its gradient stopped: SimSiam with another projector, and twice its loss plus 2.
+embedding, its gradient stopped: SimSiam with another projector, and 4 times its loss plus 4.
 """
 
 from dataclasses import dataclass, field

@@ -11,8 +11,8 @@ Normalisation: the authors' code. Deviations: the authors' label of an image is 
 one embedding an image, of the epoch before; that asks for whole epochs, and for images that can be told apart. Here the
 memory is of the last embeddings of view 1 and is clustered every so many steps; a view's label is the cluster of the
 other view of its image in this step. So a stream of images of any length will do. While the memory fills, it is
-clustered after each step (the authors fill theirs before the first). One set of centroids; the authors have three.
-With a momentum encoder, which the paper has not, memory and labels are of the teacher's embeddings.
+clustered after each step (the authors fill theirs before the first). One set of 128 centroids; the authors have three
+of 3000. With a momentum encoder, which the paper has not, memory and labels are of the teacher's embeddings.
 """
 
 from dataclasses import dataclass

@@ -48,6 +48,8 @@ class DenoisingAutoencoderConfig:
                 raise ValueError(f"{name} is {share}; a share of the image is 0 or more and below 1")
         if self.patch < 1:
             raise ValueError(f"patch is {self.patch}; a side in pixels is 1 or more")
+        if self.decoder_width < 2:
+            raise ValueError(f"decoder_width is {self.decoder_width}; at least 2 channels are needed")
 
 
 class DenoisingAutoencoder(Objective):

@@ -5,7 +5,7 @@ prototypes agree between different views x, x' (equations 1 to 4):
 
     P_s(x) = softmax(g_s(x) / T_s),    P_t(x) = softmax((g_t(x) - c) / T_t)
     loss   = mean over images, global views x and all other views x' of  -P_t(x) . log P_s(x')
-    c      <- 0.9 c + 0.1 (mean of g_t over the batch and the global views)
+    c      <- 0.9 c + 0.1 (mean of g_t over the batch, or the part of it worked through, and the global views)
 
 The teacher, prototypes included, follows the student as an exponential moving average. T_t, lower than T_s, sharpens,
 the centre c spreads out: neither alone prevents a collapse. Normalisation: the authors' code, the mean over pairs of

@@ -65,7 +65,7 @@ class IJEPA(Objective):
 
     family: ClassVar[str] = "joint-embedding, masked"
     views: ClassVar[int] = 1
-    transformer: ClassVar[bool] = True
+    needs_transformer: ClassVar[bool] = True
 
     def __init__(self, config: IJEPAConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)

@@ -55,7 +55,7 @@ class MAE(Objective):
 
     family: ClassVar[str] = "generative"
     views: ClassVar[int] = 1
-    transformer: ClassVar[bool] = True
+    needs_transformer: ClassVar[bool] = True
 
     def __init__(self, config: MAEConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)

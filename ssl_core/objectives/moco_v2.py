@@ -9,8 +9,9 @@ The keys k+ then go into the queue. Normalisation: the paper's and the authors';
 Deviations: the authors' momentum is .999 throughout; it rises here from .99, since a short pretraining ends before a
 teacher of .999 has followed. The authors shuffle the images among the processes for the keys' batch norms, so that no
 query shares its key's statistics; here nothing is shuffled, and the statistics are those of the whole batch of a view
-(over all processes). The projector has no batch norm, as the authors' has none. Without a momentum encoder the keys
-are the student's own, without gradients.
+(over all processes). The queue is short (the authors' has 65536), for short runs; the projector has no batch norm, as
+the authors' has none, and no bias in its last layer, where theirs has one. Without a momentum encoder the keys are the
+student's own, without gradients.
 """
 
 from dataclasses import dataclass, field

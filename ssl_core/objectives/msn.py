@@ -14,8 +14,9 @@ adds log K as well. A smaller view has two targets, and their mean is meant.
 
 Deviations: both large views are anchor and target of each other, where the authors have one target and one anchor of
 large size; places are drawn for each image, theirs once for a batch; targets do not go through Sinkhorn's algorithm,
-which the authors' configuration adds; the projector's rectifier is not a GELU; the momentum rises along half a cosine,
-theirs in a line. There is no class token, and the student is evaluated, where the authors evaluate the teacher's.
+which the authors' configuration adds; the projector's rectifier is not a GELU; there are 128 prototypes (1024); the
+momentum rises along half a cosine, theirs in a line. There is no class token, and the student is evaluated, where the
+authors evaluate the teacher's.
 """
 
 import math
@@ -69,7 +70,7 @@ class MSN(JointEmbedding):
     views: ClassVar[int] = 2
     local_views: ClassVar[bool] = True
     masked_views: ClassVar[bool] = False
-    transformer: ClassVar[bool] = True
+    needs_transformer: ClassVar[bool] = True
 
     def __init__(self, config: MSNConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
@@ -97,8 +98,7 @@ class MSN(JointEmbedding):
         targets = torch.cat([second, first, *[(first + second) / 2] * len(local)])
         anchors = torch.cat(self.embed([*(self.masked(view) for view in whole), *local]))
         similarity, temperature = self.prototypes(anchors), self.config.temperature
-        predictions = F.softmax(similarity / temperature, dim=1)
-        shortfall = entropy_shortfall(gather(predictions.mean(dim=0, keepdim=True)))
+        shortfall = entropy_shortfall(gather(similarity), temperature=temperature)
         return {
             "cross_entropy": cross_entropy(similarity, targets, temperature=temperature),
             "mean_entropy": self.config.regularisation * shortfall,
@@ -132,7 +132,11 @@ def cross_entropy(similarity_NK: Tensor, target_NK: Tensor, *, temperature: floa
 
 
 @in_float32
-def entropy_shortfall(p_NK: Tensor) -> Tensor:
-    """log K - H(mean of N predictions): 0 where all prototypes are met equally, log K where one is met alone."""
-    mean = p_NK.mean(dim=0)
-    return math.log(len(mean)) - torch.special.entr(mean).sum()
+def entropy_shortfall(similarity_NK: Tensor, *, temperature: float) -> Tensor:
+    """log K - H(mean of N predictions): 0 where all prototypes are met equally, log K where one is met alone.
+
+    In logarithms: the gradient of an entropy is infinite at a probability that has become 0.
+    """
+    n, k = similarity_NK.shape
+    log_mean = (similarity_NK / temperature).log_softmax(dim=1).logsumexp(dim=0) - math.log(n)
+    return math.log(k) + (log_mean.exp() * log_mean).sum()

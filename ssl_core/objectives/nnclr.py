@@ -7,8 +7,9 @@ of past batches in a queue (the paper's support set), all of length 1 (equation 
     loss    = ( l(nn(z_1), p_2) + l(nn(z_2), p_1) ) / 2
 
 View 1's embeddings then go into the queue. Normalisation: the paper's algorithm 1. No gradient reaches the neighbours.
-Deviations: the last norm of the projector has no weights. All views pass the networks in one batch. With a momentum
-encoder, which the paper has not, the neighbours are those of the teacher's embeddings, among the teacher's.
+Deviations: the queue is short (98304 in the paper), for short runs; the last norm of the projector has no weights. All
+views pass the networks in one batch. With a momentum encoder, which the paper has not, the neighbours are those of the
+teacher's embeddings, among the teacher's.
 """
 
 from dataclasses import dataclass, field

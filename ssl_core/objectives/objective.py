@@ -16,14 +16,14 @@ class Objective(nn.Module):
 
     Every objective is built as `Objective(config, backbone, image_size, classes)`. It takes `views` views of the
     image's size, where `local_views` is true any number of smaller ones after them, and where `masked_views` is true
-    ones of which patches are hidden. One that hides patches of a transformer's tokens by itself sets `transformer`.
+    ones of which patches are hidden. One that hides a transformer's tokens by itself sets `needs_transformer`.
     """
 
     family: ClassVar[str]
     views: ClassVar[int]
     local_views: ClassVar[bool] = False
     masked_views: ClassVar[bool] = False
-    transformer: ClassVar[bool] = False
+    needs_transformer: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Objective(nn.Module):
     @classmethod
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Raise ValueError, saying what would be possible, where `config` does not go with the rest."""
-        if cls.transformer and not isinstance(backbone, ViTConfig):
+        if cls.needs_transformer and not isinstance(backbone, ViTConfig):
             raise ValueError(
                 f"the objective {config.name} drops or replaces the tokens of hidden patches, which {backbone.name} "
                 "does not have; take backbone vit, or the objective denoising_autoencoder with its masking noise"

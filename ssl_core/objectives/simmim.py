@@ -43,7 +43,7 @@ class SimMIM(Objective):
 
     family: ClassVar[str] = "generative"
     views: ClassVar[int] = 1
-    transformer: ClassVar[bool] = True
+    needs_transformer: ClassVar[bool] = True
 
     def __init__(self, config: SimMIMConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)

@@ -10,7 +10,7 @@ projector ends in a batch norm, without weights as in the authors' code.
 
 Deviations: the predictor's learning rate decays with the rest; the authors keep it constant, which is a little better.
 The predictor's last layer has no bias. Both views pass the networks in one batch. With a momentum encoder, which the
-paper does without, z is the teacher's: BYOL with another projector, and half its loss less 1.
+paper does without, z is the teacher's: BYOL with another projector, and a quarter of its loss less 1.
 """
 
 from dataclasses import dataclass, field

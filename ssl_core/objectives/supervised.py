@@ -36,4 +36,5 @@ class Supervised(Objective):
         """The mean cross-entropy of the labelled images."""
         assert labels is not None, "the supervised baseline was given no labels"
         logits = self.classifier(self.backbone(*views[0])).float()
-        return {"cross_entropy": F.cross_entropy(logits, labels, ignore_index=-1)}
+        total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+        return {"cross_entropy": total / (labels != -1).sum().clamp(min=1)}

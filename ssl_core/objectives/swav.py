@@ -9,10 +9,10 @@ For the similarities s [N, K] of a view's embeddings with K prototypes, all of l
 
 No gradient reaches the codes. Local views (multi-crop) predict and have no codes. Normalisation: the authors' code.
 With a queue, each global view's embeddings of past batches share in making its codes, and in nothing else.
-Deviations: the prototypes' lengths are divided out; the authors scale them to 1 after each step. The authors freeze the
-prototypes in the first epoch and begin with the queue after some; here both take part from the first step, the queue
-being random directions then. With a momentum encoder, which the paper has not, the codes are of the teacher's
-embeddings.
+Deviations: there are 128 prototypes (3000), as many as a batch can share; their lengths are divided out; the authors
+scale them to 1 after each step. The authors freeze the prototypes in the first epoch and begin with the queue after
+some; here both take part from the first step, the queue being random directions then. With a momentum encoder, which
+the paper has not, the codes are of the teacher's embeddings.
 """
 
 import math

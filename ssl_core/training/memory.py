@@ -45,7 +45,11 @@ def _fitting(objective: Objective, images: Tensor, augment: Augment, part: int) 
         parameter.grad = None
     if images.is_cuda:
         torch.cuda.empty_cache()
-    fits = USABLE * free_memory(images.device) / bytes_per_image(objective, images[:MEASURED], augment)
+    try:
+        measured = bytes_per_image(objective, images[:MEASURED], augment)
+    except (RuntimeError, ValueError):  # the objective does not take so few images
+        return max(2, part // 2)
+    fits = USABLE * free_memory(images.device) / measured
     return max(2, min(int(fits), part // 2))
 
 

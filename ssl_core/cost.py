@@ -13,7 +13,7 @@ from ssl_core.objectives import Objective
 UNREAL = torch.device("meta")
 
 
-def flops_per_image(objective: Objective, recipes: Sequence[Recipe], image_size: int, batch_size: int) -> int:
+def step_flops(objective: Objective, recipes: Sequence[Recipe], image_size: int, batch_size: int) -> int:
     """Floating-point operations of a step by the image: all views, forward and backward, teacher and heads included.
 
     Counted by PyTorch, two for each multiply-add, on tensors that have shapes only; for one process.
