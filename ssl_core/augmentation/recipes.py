@@ -1,4 +1,7 @@
-"""Published recipes by name. Sizes follow the images; everything else is as the papers print it for large ones."""
+"""Recipes by name: four published ones, as the papers print them for large images, and masking alone.
+
+Sizes follow the images.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
