@@ -123,7 +123,7 @@ def test_parts_of_a_batch_give_the_step_of_the_whole(accumulate: int) -> None:
 
     def stepped(parts: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(0)
-        backbone = backbones.build(ViTConfig(name="vit", width=24, depth=2), 16)
+        backbone = backbones.build(ViTConfig(name="vit", width=24, depth=2, heads=2), 16)
         objective = objectives.build(SupervisedConfig(name="supervised"), backbone, 16, 2)
         optimiser = optimisation.build(OptimiserConfig(name="sgd"), objective)
         optimisation.set_rate(optimiser, 0.1)
@@ -231,7 +231,7 @@ def test_an_iteration_reads_nothing_back_to_the_host() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("acceleration", [{"captured": True}, {"compiled": True}, {"compiled": True, "captured": True}])
-@pytest.mark.parametrize("backbone", [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=24)])
+@pytest.mark.parametrize("backbone", [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=24, heads=2)])
 def test_accelerated_iterations_have_the_same_losses_on_a_gpu(
     acceleration: dict[str, bool], backbone: BackboneConfig
 ) -> None:
