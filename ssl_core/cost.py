@@ -1,9 +1,10 @@
-"""What a pretraining step computes, counted and not run."""
+"""What a network and a pretraining step compute, in floating-point operations: two for each multiply-add."""
 
 import copy
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_core.augmentation import Recipe, View
@@ -13,10 +14,20 @@ from ssl_core.objectives import Objective
 UNREAL = torch.device("meta")
 
 
-def step_flops(objective: Objective, recipes: Sequence[Recipe], image_size: int, batch_size: int) -> int:
-    """Floating-point operations of a step by the image: all views, forward and backward, teacher and heads included.
+def forward_flops(network: nn.Module, image_size: int) -> int:
+    """Those of one image's forward pass in evaluation mode."""
+    device, training = next(network.parameters()).device, network.training
+    network.eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, image_size, image_size, device=device))
+    network.train(training)
+    return counter.get_total_flops()
 
-    Counted by PyTorch, two for each multiply-add, on tensors that have shapes only; for one process.
+
+def step_flops(objective: Objective, recipes: Sequence[Recipe], image_size: int, batch_size: int) -> int:
+    """Those of a step by the image: all views, forward and backward, teacher and heads included.
+
+    Counted on tensors that have shapes only, and not run; for one process.
     """
     network = copy.deepcopy(objective).to(UNREAL).train()
     views = [_view(recipe, recipe.size or image_size, batch_size) for recipe in recipes for _ in range(recipe.views)]

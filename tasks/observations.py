@@ -72,20 +72,6 @@ def read(identity: str) -> dict[str, dict[str, Any]]:
     return {file.stem: json.loads(file.read_text()) for file in sorted((FOLDER / identity).glob("*.json"))}
 
 
-def flops_per_image(backbone: "torch.nn.Module", image_size: int) -> int:
-    """Floating-point operations of one image's forward pass: two for each multiply-add, counted by PyTorch."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    device = next(backbone.parameters()).device
-    training = backbone.training
-    backbone.eval()
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        backbone(torch.zeros(1, 3, image_size, image_size, device=device))
-    backbone.train(training)
-    return counter.get_total_flops()
-
-
 def _peak_memory(device: "torch.device | None") -> int:
     if device is not None and device.type == "cuda":
         import torch

@@ -28,7 +28,7 @@ from ssl_core.training.watch import Record
 from tasks import cells, parameters, torchrun, tracking, weights
 from tasks.cells import Cell
 from tasks.curves import Curves
-from tasks.observations import Observation, flops_per_image, observing
+from tasks.observations import Observation, observing
 from tasks.parameters import Parameters
 from tasks.pictures import write_pictures
 from tasks.stage import atomic_folder, root, stage
@@ -137,7 +137,7 @@ def observe(done: Pretrained, variant: Variant, observed: Observation) -> None:
     network, _ = kept(done.objective, variant)
     observed.parameters = sum(p.numel() for p in network.parameters())
     size = done.data.card.image_size
-    observed.flops_per_image = flops_per_image(network, size)
+    observed.flops_per_image = cost.forward_flops(network, size)
     if variant.pretraining.epochs and parallel.share()[1] == 1:
         batch = variant.pretraining.batch_size // variant.pretraining.accumulate
         observed.step_flops_per_image = cost.step_flops(done.objective, variant.augmentation, size, batch)

@@ -25,7 +25,7 @@ class PatchMask:
         if side % self.patch:
             raise ValueError(f"mask.patch is {self.patch}, which does not divide the view's side of {side} pixels.")
         patches = (side // self.patch) ** 2
-        if round(self.share * patches) == patches:
+        if hidden_count(self.share, patches) == patches:
             raise ValueError(f"mask.share is {self.share}, which hides all {patches} patches of a view.")
 
     def draw(self, count: int, height: int, width: int, generator: Generator) -> Tensor:
@@ -38,7 +38,12 @@ class PatchMask:
         self.check_side(width)
         rows, columns = height // self.patch, width // self.patch
         order = torch.rand((count, rows * columns), generator=generator, device=generator.device).argsort(1)
-        return (order < round(self.share * rows * columns)).view(count, rows, columns)
+        return (order < hidden_count(self.share, rows * columns)).view(count, rows, columns)
+
+
+def hidden_count(share: float, patches: int) -> int:
+    """How many of an image's patches are hidden."""
+    return round(share * patches)
 
 
 def places(hidden: Tensor, share: float) -> Tensor:
@@ -47,7 +52,7 @@ def places(hidden: Tensor, share: float) -> Tensor:
     `share` says how many are hidden in every image, so that nothing has to be counted on the device.
     """
     patches = hidden[0].numel()
-    return hidden.flatten(1).argsort(dim=1, stable=True)[:, : patches - round(share * patches)]
+    return hidden.flatten(1).argsort(dim=1, stable=True)[:, : patches - hidden_count(share, patches)]
 
 
 def hide(images: Tensor, hidden: Tensor) -> Tensor:

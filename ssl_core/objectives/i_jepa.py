@@ -35,7 +35,7 @@ from ssl_core.backbones import Backbone, BackboneConfig
 from ssl_core.backbones.vit import ViT, ViTConfig, take
 from ssl_core.heads import MomentumConfig, Teacher
 from ssl_core.objectives.objective import Objective, in_float32
-from ssl_core.objectives.patches import PatchDecoder, patchify, with_patches
+from ssl_core.objectives.patches import PatchDecoder, check_decoder, patchify, with_patches
 from ssl_core.parallel import drawn
 
 BLOCKS, LARGEST_SHARE = 4, 0.2
@@ -52,12 +52,7 @@ class IJEPAConfig:
     momentum: MomentumConfig | None = field(default_factory=lambda: MomentumConfig(start=0.996, end=1.0))
 
     def __post_init__(self) -> None:
-        width, heads = self.predictor_width, self.predictor_heads
-        for name, value in (("width", width), ("depth", self.predictor_depth), ("heads", heads)):
-            if value < 1:
-                raise ValueError(f"predictor_{name} is {value}; at least 1 is needed")
-        if width % (4 * heads):
-            raise ValueError(f"predictor_width is {width}; a multiple of 4 x predictor_heads ({4 * heads}) is needed")
+        check_decoder("predictor", self.predictor_width, self.predictor_depth, self.predictor_heads)
 
 
 class IJEPA(Objective):

@@ -47,7 +47,7 @@ class MAEConfig:
     def __post_init__(self) -> None:
         if not 0 < self.masked_share < 1:
             raise ValueError(f"masked_share is {self.masked_share}; it must be above 0 and below 1")
-        check_decoder(self.decoder_width, self.decoder_depth, self.decoder_heads)
+        check_decoder("decoder", self.decoder_width, self.decoder_depth, self.decoder_heads)
 
 
 class MAE(Objective):

@@ -31,6 +31,7 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone, BackboneConfig
 from ssl_core.backbones.vit import ViT, ViTConfig, take
 from ssl_core.heads import MomentumConfig, ProjectorConfig, Prototypes
+from ssl_core.objectives.dino import cross_entropy
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.objectives.objective import in_float32
 from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, with_patches
@@ -123,12 +124,6 @@ class MSN(JointEmbedding):
         assert places is not None
         pixels = take(patchify(view, self.patch), places)
         return {"anchors": torch.stack([view, with_patches(torch.zeros_like(view), places, pixels, self.patch)])}
-
-
-@in_float32
-def cross_entropy(similarity_NK: Tensor, target_NK: Tensor, *, temperature: float) -> Tensor:
-    """The mean over anchors of H(target, softmax(similarity / temperature))."""
-    return -(target_NK * F.log_softmax(similarity_NK / temperature, dim=1)).sum(dim=1).mean()
 
 
 @in_float32

@@ -7,13 +7,14 @@ tokens carry their positions: nothing here is put back in order before it is loo
 import torch
 from torch import Tensor, nn
 
+from ssl_core.augmentation.mask import hidden_count
 from ssl_core.backbones.vit import Block, positions, take
 from ssl_core.parallel import drawn
 
 
 def hidden_patches(share: float, patches: int) -> int:
-    """How many of an image's patches are hidden: round(share x patches). Raises ValueError where it is none or all."""
-    hidden = round(share * patches)
+    """How many of an image's patches are hidden. Raises ValueError where it is none or all."""
+    hidden = hidden_count(share, patches)
     if not 0 < hidden < patches:
         raise ValueError(
             f"masked_share is {share}, which hides {hidden} of an image's {patches} patches; at least one must be "
@@ -79,10 +80,10 @@ class PatchDecoder(nn.Module):
         return self.predict(decoded[:, visible.shape[1] :])
 
 
-def check_decoder(width: int, depth: int, heads: int) -> None:
-    """Raise ValueError, naming the key, where a `PatchDecoder` cannot have this form."""
-    for name, value in (("width", width), ("depth", depth), ("heads", heads)):
+def check_decoder(name: str, width: int, depth: int, heads: int) -> None:
+    """Raise ValueError, naming the key, where a `PatchDecoder` that an objective calls `name` cannot have this form."""
+    for key, value in (("width", width), ("depth", depth), ("heads", heads)):
         if value < 1:
-            raise ValueError(f"decoder_{name} is {value}; at least 1 is needed")
+            raise ValueError(f"{name}_{key} is {value}; at least 1 is needed")
     if width % (4 * heads):
-        raise ValueError(f"decoder_width is {width}; a multiple of 4 x decoder_heads ({4 * heads}) is needed")
+        raise ValueError(f"{name}_width is {width}; a multiple of 4 x {name}_heads ({4 * heads}) is needed")
