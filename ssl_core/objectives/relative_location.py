@@ -1,18 +1,18 @@
 """Relative location, or context prediction: Doersch, Gupta, Efros, 2015, arXiv:1505.05192.
 
-A view is cut into 3 x 3 tiles. The middle one and one of its 8 neighbours, drawn for each image, pass the same
-backbone, and a head on both representations says which neighbour it was:
+A view is cut into 3 x 3 tiles, which pass the same backbone one by one. A head that is given the representations of
+the middle tile and of one of its 8 neighbours says which neighbour it is:
 
-    loss = cross-entropy(head([h_middle, h_neighbour]), index of the neighbour).
+    loss = mean over the 8 neighbours of cross-entropy(head([h_middle, h_neighbour]), index of the neighbour).
 
-Deviations: the authors' tiles are 96 pixels, half a tile apart and moved by up to 7 pixels, and many pairs are cut out
-of one large image; here the tiles are what a small image gives, `gap` pixels apart on average, a pair an image. Against
-the shortcut by chromatic aberration they project the colours or drop two channels; here each tile is normalised, and
-the recipe's jitter and greyscale do the rest.
+As the authors do, a tile takes part in several pairs (section 3: up to 8 each), since the tiles pass the backbone once.
+Deviations: the authors' tiles are 96 pixels, half a tile apart and moved by up to 7 pixels, and come from one large
+image; here they are what a small image gives, `gap` pixels apart on average, and pairs of the middle tile alone.
+Against the shortcut by chromatic aberration they project the colours or drop two channels; here each tile is
+normalised, and the recipe's jitter and greyscale do the rest.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -23,7 +23,6 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone, BackboneConfig
 from ssl_core.objectives import tiles
 from ssl_core.objectives.objective import Objective
-from ssl_core.parallel import drawn
 
 GRID, MIDDLE, NEIGHBOURS = 3, 4, 8
 
@@ -68,26 +67,15 @@ class RelativeLocation(Objective):
             )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The cross-entropy of the neighbour's index."""
-        middle, other, neighbour = self.pair(views[0].images.float())
-        h = torch.cat(self.backbone(torch.cat([middle, other])).chunk(2), dim=1)
-        return {"location": F.cross_entropy(self.head(h).float(), neighbour)}
-
-    def pair(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The middle tiles and a neighbour of each [B, 3, t, t] of images [B, 3, H, H], and its index, int64 [B].
-
-        Neighbours count row by row, leaving out the middle.
-        """
-        cut = tiles.cut(images, GRID, self.gap)
-        neighbour = drawn(partial(torch.randint, NEIGHBOURS), (len(images),), images.device)
-        place = neighbour + (neighbour >= MIDDLE)
-        return cut[:, MIDDLE], cut[torch.arange(len(images), device=images.device), place], neighbour
+        """The cross-entropy of the neighbours' indices, which count row by row and leave out the middle."""
+        cut = tiles.cut(views[0].images.float(), GRID, self.gap)
+        h = self.backbone(cut.flatten(0, 1)).unflatten(0, cut.shape[:2])
+        neighbours = torch.cat([h[:, :MIDDLE], h[:, MIDDLE + 1 :]], dim=1)
+        said = self.head(torch.cat([h[:, MIDDLE, None].expand_as(neighbours), neighbours], dim=2)).float()
+        index = torch.arange(NEIGHBOURS, device=said.device).expand(len(said), -1)
+        return {"location": F.cross_entropy(said.flatten(0, 1), index.flatten())}
 
     def pictures(self, views: list[View]) -> dict[str, Tensor]:
-        """The views, and below each its two tiles in their places."""
+        """The views, and below each its tiles in their places."""
         view = views[0].images.float()
-        middle, other, neighbour = self.pair(view)
-        shown = torch.zeros(len(view), GRID**2, *middle.shape[1:], device=view.device)
-        shown[:, MIDDLE] = middle
-        shown[torch.arange(len(view), device=view.device), neighbour + (neighbour >= MIDDLE)] = other
-        return {"pairs": torch.stack([view, tiles.lay(shown, GRID, view.shape[-1])])}
+        return {"tiles": torch.stack([view, tiles.lay(tiles.cut(view, GRID, self.gap), GRID, view.shape[-1])])}
