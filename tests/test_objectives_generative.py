@@ -220,14 +220,18 @@ def test_a_share_is_rounded_to_whole_patches(share: float, patches: int, hidden:
     assert hidden_patches(share, patches) == hidden
 
 
-@pytest.mark.parametrize("config", [MAEConfig(name="mae", masked_share=0.97), SimMIMConfig(name="simmim")])
-def test_hiding_all_or_none_is_refused(config: Any) -> None:
+@pytest.mark.parametrize(
+    ("config", "side", "named"),
+    [(MAEConfig(name="mae", masked_share=0.97), 1, "patches"), (SimMIMConfig(name="simmim"), 2, "squares")],
+    ids=["mae", "simmim"],
+)
+def test_hiding_all_or_none_is_refused(config: Any, side: int, named: str) -> None:
     objective = {"mae": MAE, "simmim": SimMIM}[config.name]
     objective.check(config, VIT, 32, 256)
-    with pytest.raises(ValueError, match=r"hides 1 of an image's 1 patches; at least one must be hidden"):
-        objective.check(config, VIT, 4, 256)
-    with pytest.raises(ValueError, match=r"masked_share is 0.02, which hides 0 of an image's 16 patches"):
-        objective.check(type(config)(name=config.name, masked_share=0.02), VIT, 16, 256)
+    with pytest.raises(ValueError, match=rf"hides 1 of an image's 1 {named}; at least one must be hidden"):
+        objective.check(config, VIT, 4 * side, 256)
+    with pytest.raises(ValueError, match=rf"masked_share is 0.02, which hides 0 of an image's 16 {named}"):
+        objective.check(type(config)(name=config.name, masked_share=0.02), VIT, 16 * side, 256)
     with pytest.raises(ValueError, match="take backbone vit, or the objective denoising_autoencoder"):
         objective.check(config, ResNetConfig(name="resnet10"), 32, 256)
 
@@ -265,6 +269,8 @@ BOTH = pytest.mark.parametrize("config", [MAEConfig(name="mae"), SimMIMConfig(na
 
 def drawn_places(objective: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
+    if isinstance(objective, SimMIM):
+        return objective.draw(images)
     return draw_places(len(images), 16, objective.hidden, images.device)
 
 
@@ -288,11 +294,35 @@ def test_mae_loss_is_the_mean_squared_error_of_hidden_patches(normalised: bool) 
     assert objective([View(images)])["reconstruction"].item() == pytest.approx(sum(errors) / len(errors), rel=1e-4)
 
 
+@pytest.mark.parametrize(("square", "squares", "hidden"), [(1, 64, 38), (2, 16, 10), (4, 4, 2)])
+def test_simmim_hides_whole_squares(square: int, squares: int, hidden: int) -> None:
+    torch.manual_seed(0)
+    objective: Any = build(SimMIMConfig(name="simmim", square=square), size=32, backbone=VIT)
+    visible, places = objective.draw(torch.zeros(2000, 3, 32, 32))
+    assert places.shape == (2000, hidden * square**2)
+    assert (torch.cat([visible, places], dim=1).sort(dim=1).values == torch.arange(64)).all()
+    of_square = places // 8 // square * (8 // square) + places % 8 // square
+    counts = torch.stack([torch.bincount(row, minlength=squares) for row in of_square])
+    assert set(counts.unique().tolist()) == {0, square**2}
+    share = (counts > 0).double().mean(dim=0)
+    assert (share - hidden / squares).abs().max() < 0.05
+
+
+def test_simmim_refuses_squares_that_do_not_fill_the_image() -> None:
+    SimMIM.check(SimMIMConfig(name="simmim"), VIT, 32, 256)
+    with pytest.raises(ValueError, match=r"square is 3; the 8 x 8 patches .* possible are 1, 2, 4$"):
+        SimMIM.check(SimMIMConfig(name="simmim", square=3), VIT, 32, 256)
+    with pytest.raises(ValueError, match=r"square is 2; the 7 x 7 patches .* possible are 1$"):
+        SimMIM.check(SimMIMConfig(name="simmim"), VIT, 28, 256)
+    with pytest.raises(ValueError, match="square is 0; at least 1"):
+        SimMIMConfig(name="simmim", square=0)
+
+
 def test_simmim_loss_is_the_mean_absolute_error_of_hidden_patches() -> None:
     objective = masked(SimMIMConfig(name="simmim"))
     images = batch(1, count=4)[0][0].images
     _, hidden = drawn_places(objective, images)
-    assert hidden.shape == (4, 10)
+    assert hidden.shape == (4, 8)
     # The paper's words: hidden patches' embeddings replaced in place, all tokens encoded, one linear layer.
     tokens = objective.backbone.embed(images)
     positions = objective.backbone.embed(torch.zeros_like(images)) - objective.backbone.patches.bias

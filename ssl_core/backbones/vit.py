@@ -90,10 +90,13 @@ class ViT(nn.Module):
         return self.encode(tokens if visible is None else take(tokens, visible)).mean(dim=1)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Tokens of the patches with their positions [B, T, width], row by row."""
+        """Tokens of the patches with their positions [B, T, width], row by row.
+
+        In float32 under autocast too, and so is what blocks add to: in bfloat16 that sum loses what they say.
+        """
         grid = self.patches(images)
         width, rows, columns = grid.shape[1:]
-        return grid.flatten(2).transpose(1, 2) + positions(rows, columns, width, grid.device).to(grid)
+        return grid.flatten(2).transpose(1, 2) + positions(rows, columns, width, grid.device)
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Tokens [B, K, width] after all blocks and the last norm."""

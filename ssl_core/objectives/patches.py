@@ -12,12 +12,12 @@ from ssl_core.backbones.vit import Block, positions, take
 from ssl_core.parallel import drawn
 
 
-def hidden_patches(share: float, patches: int) -> int:
-    """How many of an image's patches are hidden. Raises ValueError where it is none or all."""
+def hidden_patches(share: float, patches: int, named: str = "patches") -> int:
+    """How many of an image's patches are hidden. Raises ValueError, naming them, where it is none or all."""
     hidden = hidden_count(share, patches)
     if not 0 < hidden < patches:
         raise ValueError(
-            f"masked_share is {share}, which hides {hidden} of an image's {patches} patches; at least one must be "
+            f"masked_share is {share}, which hides {hidden} of an image's {patches} {named}; at least one must be "
             "hidden and one be seen: take another share, or a smaller backbone.patch"
         )
     return hidden
@@ -74,8 +74,8 @@ class PatchDecoder(nn.Module):
     def forward(self, tokens: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
         """Outputs [B, M, outputs] at the hidden places [B, M], from the tokens [B, K, inputs] at the visible [B, K]."""
         seen = self.embed(tokens)
-        codes = positions(self.grid, self.grid, self.width, seen.device).to(seen).expand(len(seen), -1, -1)
-        asked = self.mask_token.to(seen) + take(codes, hidden)
+        codes = positions(self.grid, self.grid, self.width, seen.device).expand(len(seen), -1, -1)
+        asked = self.mask_token + take(codes, hidden)
         decoded = self.norm(self.blocks(torch.cat([seen + take(codes, visible), asked], dim=1)))
         return self.predict(decoded[:, visible.shape[1] :])
 

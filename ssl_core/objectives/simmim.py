@@ -1,15 +1,16 @@
 """SimMIM: Xie et al., 2021, arXiv:2111.09886.
 
-A share of an image's patches is hidden, drawn evenly for each image: their embeddings are replaced by one learnt mask
-token, the positions stay. The encoder sees all tokens, and one linear layer says each hidden patch's pixels:
+A share of an image's patches is hidden, in squares of `square` x `square` that are drawn evenly for each image: their
+embeddings are replaced by one learnt mask token, the positions stay. The encoder sees all tokens, and one linear layer
+says each hidden patch's pixels:
 
     loss = mean over the pixels of hidden patches of |linear(backbone(x~)) - x|
 
 Normalisation: the paper's and the authors' code (the sum of absolute errors by the number of hidden pixels).
-Deviations: each token is hidden by itself, where the authors' ViT hides squares of 2 x 2 tokens (32 pixels); sine
-positions in place of relative ones. Vision transformer only, where the paper has Swin too: a convolutional network has
-no tokens to replace, and with the hidden pixels set to 0 it is the objective denoising_autoencoder with `gaussian: 0`,
-its masking noise and `reconstruction: l1`.
+The authors' ViT hides squares of 2 x 2 patches (32 pixels), the default here.
+Deviations: sine positions in place of relative ones. Vision transformer only, where the paper has Swin too: a
+convolutional network has no tokens to replace, and with the hidden pixels set to 0 it is the objective
+denoising_autoencoder with `gaussian: 0`, its masking noise and `reconstruction: l1`.
 """
 
 from dataclasses import dataclass
@@ -28,14 +29,17 @@ from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, w
 
 @dataclass(frozen=True, kw_only=True)
 class SimMIMConfig:
-    """Share of the patches hidden."""
+    """Share of the patches hidden, and patches a side of the squares that are hidden together."""
 
     name: Literal["simmim"]
     masked_share: float = 0.6
+    square: int = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.masked_share < 1:
             raise ValueError(f"masked_share is {self.masked_share}; it must be above 0 and below 1")
+        if self.square < 1:
+            raise ValueError(f"square is {self.square}; at least 1 is needed")
 
 
 class SimMIM(Objective):
@@ -49,37 +53,58 @@ class SimMIM(Objective):
         super().__init__(backbone)
         assert isinstance(backbone, ViT)
         self.patch, self.grid = backbone.patch, image_size // backbone.patch
-        self.hidden = hidden_patches(config.masked_share, self.grid**2)
+        self.square, squares = config.square, self.grid // config.square
+        self.hidden = hidden_patches(config.masked_share, squares**2, "squares")
         self.mask_token = nn.Parameter(0.02 * torch.randn(backbone.representation_size))
         self.head = nn.Linear(backbone.representation_size, 3 * backbone.patch**2)
 
     @classmethod
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
-        """Raise ValueError where there are no patches, or none or all of them would be hidden."""
+        """Refuse squares that do not fill the image, and to hide none or all of them."""
         super().check(config, backbone, image_size, batch_size)
         assert isinstance(backbone, ViTConfig)
-        hidden_patches(config.masked_share, (image_size // backbone.patch) ** 2)
+        grid = image_size // backbone.patch
+        if grid % config.square:
+            possible = ", ".join(str(side) for side in range(1, grid // 2 + 1) if grid % side == 0)
+            raise ValueError(
+                f"square is {config.square}; the {grid} x {grid} patches of an image must divide into such squares: "
+                f"possible are {possible}"
+            )
+        hidden_patches(config.masked_share, (grid // config.square) ** 2, "squares")
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The absolute error of the hidden patches' pixels."""
         images = views[0].images
-        visible, hidden = draw_places(len(images), self.grid**2, self.hidden, images.device)
+        visible, hidden = self.draw(images)
         pixels = take(patchify(images.float(), self.patch), hidden)
         return {"reconstruction": F.l1_loss(self.predict(images, visible, hidden), pixels)}
+
+    def draw(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The places of the visible and of the hidden patches, int64 [B, K] and [B, M], drawn for each image."""
+        squares = self.grid // self.square
+        visible, hidden = draw_places(len(images), squares**2, self.hidden, images.device)
+        return self.within(visible), self.within(hidden)
+
+    def within(self, squares: Tensor) -> Tensor:
+        """The places of the patches, int64 [B, N x square^2], within squares [B, N], which count row by row."""
+        a_row, inside = self.grid // self.square, torch.arange(self.square, device=squares.device)
+        rows = (squares // a_row * self.square)[..., None] + inside
+        columns = (squares % a_row * self.square)[..., None] + inside
+        return (rows[..., :, None] * self.grid + columns[..., None, :]).flatten(1)
 
     def predict(self, images: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
         """The hidden patches' pixels, float32 [B, M, P], of which the encoder sees none."""
         assert isinstance(self.backbone, ViT)
         seen = take(self.backbone.embed(images), visible)
-        codes = positions(self.grid, self.grid, seen.shape[-1], seen.device).to(seen).expand(len(seen), -1, -1)
-        masked = self.mask_token.to(seen) + take(codes, hidden)
+        codes = positions(self.grid, self.grid, seen.shape[-1], seen.device).expand(len(seen), -1, -1)
+        masked = self.mask_token + take(codes, hidden)
         encoded = self.backbone.encode(torch.cat([seen, masked], dim=1))
         return self.head(encoded[:, visible.shape[1] :]).float()
 
     def pictures(self, views: list[View]) -> dict[str, Tensor]:
         """Original, masked and restored, a row each."""
         images = views[0].images.float()
-        visible, hidden = draw_places(len(images), self.grid**2, self.hidden, images.device)
+        visible, hidden = self.draw(images)
         restored = self.predict(images, visible, hidden)
         masked = with_patches(images, hidden, torch.zeros_like(restored), self.patch)
         return {"reconstructions": torch.stack([images, masked, with_patches(images, hidden, restored, self.patch)])}
