@@ -34,10 +34,19 @@ def figures(settings: Parameters, cell: Cell) -> list[dict[str, str]]:
         "variant": cell.variant,
         "family": variant.family,
         "objective": variant.objective.name,
+        "baseline": baseline(settings, cell.variant),
         "seed": str(cell.seed),
     }
     with file.open() as opened:
         return [{**names, **row} for row in csv.DictReader(opened)]
+
+
+def baseline(settings: Parameters, name: str) -> str:
+    """The suite's variant that has the initial weights of the same backbone; nothing where there is no other."""
+    wanted = settings.variant(name).backbone
+    others = (other for other in settings.suite.variants if other != name)
+    untrained = (o for o in others if settings.variant(o).objective.name == "random")
+    return next((other for other in untrained if settings.variant(other).backbone == wanted), "")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from tasks.statistics import Estimate, estimate
 
 FILE = Path("results/comparison.csv")
 COLUMNS: tuple[str, ...] = (
-    "variant", "family", "objective", "seed", "protocol", "head", "label_fraction", "split", "metric", "value",
+    "variant", "family", "objective", "baseline", "seed",
+    "protocol", "head", "label_fraction", "split", "metric", "value",
 )  # fmt: skip
 Key = tuple[str, str, str, str]
 """Protocol, head, label fraction and metric, as they are written in the file."""
@@ -23,10 +24,12 @@ Key = tuple[str, str, str, str]
 class Comparison:
     """Test figures of every variant, `figures[variant][seed][key]`; by variant, costs over seeds.
 
+    `baselines`: the variant with the initial weights of the same backbone, for the variants that have one.
     `troubles`: a sentence for each cell that collapsed or ended early.
     """
 
     families: dict[str, str]
+    baselines: dict[str, str]
     figures: dict[str, dict[int, dict[Key, float]]]
     costs: dict[str, list[dict[str, dict[str, Any]]]]
     troubles: list[str]
@@ -47,12 +50,13 @@ class Comparison:
         values = [figures[key] for figures in self.figures[variant].values() if key in figures]
         return estimate(values) if values else None
 
-    def difference(self, variant: str, baseline: str, key: Key) -> Estimate | None:
-        """The variant's figure less the baseline's, paired by seed."""
+    def difference(self, variant: str, key: Key) -> Estimate | None:
+        """The variant's figure less its baseline's, paired by seed."""
+        initial = self.figures[self.baselines[variant]]
         pairs = [
-            (mine[key], self.figures[baseline][seed][key])
+            (mine[key], initial[seed][key])
             for seed, mine in self.figures[variant].items()
-            if key in mine and key in self.figures[baseline].get(seed, {})
+            if key in mine and key in initial.get(seed, {})
         ]
         return estimate([a - b for a, b in pairs]) if pairs else None
 
@@ -67,10 +71,13 @@ def read() -> Comparison:
     if not FILE.exists():
         raise Refused(f"{FILE} is not there yet: run `make repro` (or `dvc repro`) first")
     families: dict[str, str] = {}
+    baselines: dict[str, str] = {}
     figures: dict[str, dict[int, dict[Key, float]]] = {}
     with FILE.open() as opened:
         for row in csv.DictReader(opened):
             families[row["variant"]] = row["family"]
+            if row["baseline"]:
+                baselines[row["variant"]] = row["baseline"]
             of_seed = figures.setdefault(row["variant"], {}).setdefault(int(row["seed"]), {})
             if row["split"] == "test":
                 key = (row["protocol"], row["head"], row["label_fraction"], row["metric"])
@@ -79,6 +86,7 @@ def read() -> Comparison:
     of_variants = {name: [Cell(variant=name, seed=seed) for seed in seeds] for name, seeds in figures.items()}
     return Comparison(
         families=families,
+        baselines=baselines,
         figures=figures,
         costs={
             name: [observations.read(cells.identity(written, cell)) for cell in of_one]

@@ -25,8 +25,8 @@ def main() -> None:
 def text(compared: Comparison) -> str:
     """The table with its notes."""
     parts = [_aligned(rows(compared)), *notes(compared)]
-    if len(compared.seeds) > 1 and "random" in compared.figures and compared.fractions:
-        parts.insert(1, "\n" + _aligned(differences(compared)))
+    if paired := differences(compared):
+        parts.insert(1, "\n" + _aligned(paired))
     return "\n".join(parts)
 
 
@@ -39,16 +39,20 @@ def rows(compared: Comparison) -> list[list[str]]:
 
 
 def differences(compared: Comparison) -> list[list[str]]:
-    """Two header rows and one row a variant: the probe's points of accuracy above `random`, paired by seed."""
+    """Two header rows and one row a variant: the probe's points of accuracy above the same backbone's initial weights.
+
+    Paired by seed. Nothing where there is one seed alone, or no baseline or no labels to compare by.
+    """
+    if len(compared.seeds) == 1 or not compared.fractions or not compared.baselines:
+        return []
     keys = [("feature_extraction", "linear", fraction, "accuracy") for fraction in compared.fractions]
     made = [
-        ["", "linear probe, paired with random", *[""] * (len(keys) - 1)],
+        ["", "linear probe above initial weights, paired", *[""] * (len(keys) - 1)],
         ["variant", *(_percent(fraction) for fraction in compared.fractions)],
     ]
-    for variant in compared.figures:
-        if variant != "random":
-            found = [compared.difference(variant, "random", key) for key in keys]
-            made.append([variant, *(UNKNOWN if one is None else one.text(100) for one in found)])
+    for variant in compared.baselines:
+        found = [compared.difference(variant, key) for key in keys]
+        made.append([variant, *(UNKNOWN if one is None else one.text(100) for one in found)])
     return made
 
 

@@ -1,6 +1,7 @@
 """The comparison: figures joined with costs, intervals over seeds, the table and the report."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import statistics
@@ -14,17 +15,21 @@ from ruamel.yaml import YAML
 from scipy import stats
 
 from ssl_core.errors import Refused
-from tasks import cells, comparison, neighbourhoods, report, table
+from tasks import cells, compare, comparison, neighbourhoods, parameters, report, table
 from tasks.cells import Cell
 from tasks.comparison import COLUMNS
 from tasks.statistics import estimate
 
+ROOT = Path(__file__).parents[1]
 VARIANTS = {"random": "baseline", "simclr": "joint-embedding, contrastive"}
 ACCURACY = {("random", 0): 0.50, ("random", 1): 0.60, ("simclr", 0): 0.70, ("simclr", 1): 0.82}
 
 
-def project(folder: Path, seeds: list[int], classes: int = 3, labelled: bool = True) -> None:
+def project(
+    folder: Path, seeds: list[int], classes: int = 3, labelled: bool = True, baselines: dict[str, str] | None = None
+) -> None:
     """What the stages leave behind, in the formats that they write, in the current folder."""
+    baselines = {"simclr": "random"} if baselines is None else baselines
     generator = np.random.default_rng(0)
     written = {
         "data": {}, "evaluation": {}, "compute": {}, "defaults": {}, "variants": {name: {} for name in VARIANTS},
@@ -36,6 +41,7 @@ def project(folder: Path, seeds: list[int], classes: int = 3, labelled: bool = T
     for variant, family in VARIANTS.items():
         for seed in seeds:
             names = {"variant": variant, "family": family, "objective": variant, "seed": seed, "split": "test"}
+            names["baseline"] = baselines.get(variant, "")
             figures = [("label_free", "", "", metric, 12.5) for metric in table.LABEL_FREE]
             if labelled:
                 for fraction in ("0.1", "1.0"):
@@ -115,6 +121,23 @@ def test_the_table_shows_means_intervals_and_paired_differences(tmp_path: Path) 
     assert paired[1] == f"21.0±{12.706 * statistics.stdev([20, 22]) / 2**0.5:.1f}"
     assert "Mean ± 95 % interval over 2 seeds." in lines
     assert max(map(len, lines)) <= 120
+
+
+def test_without_initial_weights_nothing_is_paired(tmp_path: Path) -> None:
+    project(tmp_path, seeds=[0, 1], baselines={})
+    assert "initial weights, paired" not in table.text(comparison.read())
+    report.write(Path("results/report.html"))
+    assert "initial weights, paired" not in Path("results/report.html").read_text()
+
+
+def test_a_variant_is_compared_with_the_initial_weights_of_its_own_backbone() -> None:
+    suite = ["random", "simclr", "mae", "random_vit", "i_jepa"]
+    settings = parameters.load(ROOT / "params.yaml")
+    settings = settings.model_copy(update={"suite": dataclasses.replace(settings.suite, variants=suite)})
+    wanted = {"simclr": "random", "mae": "random_vit", "i_jepa": "random_vit", "random": "", "random_vit": ""}
+    assert {name: compare.baseline(settings, name) for name in suite} == wanted
+    without = dataclasses.replace(settings.suite, variants=["random", "mae"])
+    assert compare.baseline(settings.model_copy(update={"suite": without}), "mae") == ""
 
 
 def test_one_seed_has_no_interval_and_an_unknown_cost_is_a_dash(tmp_path: Path) -> None:
