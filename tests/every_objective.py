@@ -68,6 +68,7 @@ EVERY: dict[str, Any] = {
     "vicreg": VICRegConfig(name="vicreg"),
     "msn": MSNConfig(name="msn", prototypes=16),
     "msn, no momentum encoder": MSNConfig(name="msn", prototypes=16, momentum=None),
+    "msn, no Sinkhorn": MSNConfig(name="msn", prototypes=16, sinkhorn=False),
     "i_jepa": IJEPAConfig(name="i_jepa", predictor_width=24, predictor_depth=1, predictor_heads=2),
     "barlow_twins": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER),
     "barlow_twins, momentum encoder": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER, momentum=QUICK),

@@ -105,12 +105,12 @@ def test_swav(queued: int) -> None:
     same(ours, theirs.squeeze())
 
 
-def test_msn() -> None:
-    """Without Sinkhorn's algorithm, which is left out here."""
+@pytest.mark.parametrize("iterations", [0, 3])
+def test_msn(iterations: int) -> None:
     anchors, targets, prototypes = embeddings(16, 8), embeddings(16, 8, seed=1), Prototypes(8, 4)
     similarity = prototypes(anchors)
-    target = (prototypes(targets) / 0.025).softmax(dim=1)
+    target = swav.sinkhorn((prototypes(targets) / 0.025).log_softmax(dim=1), epsilon=1.0, iterations=iterations)
     shortfall = msn.entropy_shortfall(similarity, temperature=0.1)
     ours = msn.cross_entropy(similarity, target, temperature=0.1) + shortfall
-    theirs = loss.MSNLoss(temperature=0.1, sinkhorn_iterations=0)(anchors, targets, prototypes.weight)
+    theirs = loss.MSNLoss(temperature=0.1, sinkhorn_iterations=iterations)(anchors, targets, prototypes.weight)
     same(ours, theirs)

@@ -115,12 +115,12 @@ def test_the_loss_falls_on_a_toy_set_and_the_representation_does_not_collapse(co
     objective = build(config)
     optimiser = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=2e-3)
     values = []
-    for step in range(30):
+    for step in range(40):
         optimiser.zero_grad()
         value = loss(objective)
         value.backward()
         optimiser.step()
-        objective.after_step((step + 1) / 30)
+        objective.after_step((step + 1) / 40)
         values.append(value.item())
     before, after = sum(values[:5]), sum(values[-5:])
     assert after < before - 0.1 * abs(before)

@@ -51,9 +51,19 @@ def sharpened(rows: list[list[float]], sharpening: float) -> list[list[float]]:
     return [[power / sum(row) for power in row] for row in powers]
 
 
+def shared_out(rows: list[list[float]]) -> list[list[float]]:
+    """As the authors' code does it: all prototypes given the same, then all rows, three times."""
+    for _ in range(3):
+        given = [sum(column) for column in zip(*rows, strict=True)]
+        rows = [[p / total for p, total in zip(row, given, strict=True)] for row in rows]
+        rows = [[p / sum(row) for p in row] for row in rows]
+    return rows
+
+
+@pytest.mark.parametrize("sinkhorn", [True, False])
 @pytest.mark.parametrize("locals_", [0, 2])
-def test_msn_is_the_papers_equation(locals_: int) -> None:
-    objective = siamese(regularisation=0.7)
+def test_msn_is_the_papers_equation(locals_: int, sinkhorn: bool) -> None:
+    objective = siamese(regularisation=0.7, sinkhorn=sinkhorn)
     assert objective.teacher
     moved(objective.teacher)
     views, _ = batch(2, count=5)
@@ -73,6 +83,9 @@ def test_msn_is_the_papers_equation(locals_: int) -> None:
             distribution(objective.projector(objective.backbone(*view)), objective.prototypes.weight, 0.1)
             for view in (first, second, *views[2:])
         ]
+    if sinkhorn:
+        both = shared_out(t1 + t2)
+        t1, t2 = both[:5], both[5:]
     pairs = [(anchors[0], t2), (anchors[1], t1)]
     both = [[(a + b) / 2 for a, b in zip(x, y, strict=True)] for x, y in zip(t1, t2, strict=True)]
     pairs += [(anchor, both) for anchor in anchors[2:]]
@@ -89,7 +102,7 @@ def test_msn_is_the_papers_equation(locals_: int) -> None:
 
 
 def test_msn_targets_are_whole_views_and_anchors_miss_patches() -> None:
-    objective = siamese(masked_share=0.5)
+    objective = siamese(masked_share=0.5, sinkhorn=False)
     views, _ = batch(2)
     torch.manual_seed(0)
     first, second = objective.masked(views[0]), objective.masked(views[0])
@@ -100,6 +113,14 @@ def test_msn_targets_are_whole_views_and_anchors_miss_patches() -> None:
     assert len({tuple(sorted(row.tolist())) for row in first.visible}) > 16  # drawn for each image
     expected = F.softmax(objective.prototypes(objective.projector(objective.backbone(views[0].images))) / 0.025, dim=1)
     torch.testing.assert_close(objective.targets_of(views)[0], expected)
+
+
+def test_msn_shares_out_its_targets_among_the_prototypes() -> None:
+    views, _ = batch(2)
+    shared, given = torch.cat(siamese().targets_of(views)), torch.cat(siamese(sinkhorn=False).targets_of(views))
+    torch.testing.assert_close(shared.sum(dim=1), torch.ones(64))
+    assert (shared.sum(dim=0) - 64 / 6).abs().max() < 2
+    assert (given.sum(dim=0) - 64 / 6).abs().max() > 4
 
 
 def test_msn_without_a_momentum_encoder_has_its_own_targets_of_whole_views() -> None:

@@ -9,14 +9,15 @@ with K learnt prototypes q, all of length 1:
 
 with H(p+, p) = -sum p+ log p, and H(p) = H(p, p). The authors' code sharpens: p+ is their softmax at T to the power of
 1 / sharpening, normalised, which is the softmax at T+. Without the second term, which spreads the anchors over all
-prototypes, one prototype for every image would be a solution. Normalisation: the paper's and the authors' code, which
-adds log K as well. A smaller view has two targets, and their mean is meant.
+prototypes, one prototype for every image would be a solution. With `sinkhorn`, which the authors' configurations have
+and the paper has not, Sinkhorn-Knopp's algorithm then shares out the targets p+ among the prototypes equally, those of
+all whole views of all processes together. Normalisation: the paper's and the authors' code, which adds log K as well. A
+smaller view has two targets, and their mean is meant.
 
 Deviations: both large views are anchor and target of each other, where the authors have one target and one anchor of
-large size; places are drawn for each image, theirs once for a batch; targets do not go through Sinkhorn's algorithm,
-which the authors' configuration adds; the projector's rectifier is not a GELU; there are 128 prototypes (1024); the
-momentum rises along half a cosine, theirs in a line. There is no class token, and the student is evaluated, where the
-authors evaluate the teacher's.
+large size; places are drawn for each image, theirs once for a batch; the projector's rectifier is not a GELU; there are
+128 prototypes (1024); the momentum rises along half a cosine, theirs in a line. There is no class token, and the
+student is evaluated, where the authors evaluate the teacher's.
 """
 
 import math
@@ -24,7 +25,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_core.augmentation import View
@@ -35,18 +35,23 @@ from ssl_core.objectives.dino import cross_entropy
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.objectives.objective import in_float32
 from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, with_patches
-from ssl_core.parallel import gather
+from ssl_core.objectives.swav import ITERATIONS, sinkhorn
+from ssl_core.parallel import gather, share
 
 
 @dataclass(frozen=True, kw_only=True)
 class MSNConfig(JointEmbeddingConfig):
-    """Share of an anchor's patches dropped, prototypes, anchors' temperature and its share for targets, the weight."""
+    """Share of an anchor's patches dropped, prototypes, anchors' temperature and its share for targets, the weight.
+
+    `sinkhorn`: whether targets are shared out equally.
+    """
 
     name: Literal["msn"]
     masked_share: float = 0.15
     prototypes: int = 128
     temperature: float = 0.1
     sharpening: float = 0.25
+    sinkhorn: bool = True
     regularisation: float = 1.0
     projector: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=128))
     momentum: MomentumConfig | None = field(default_factory=lambda: MomentumConfig(start=0.996, end=1.0))
@@ -115,7 +120,13 @@ class MSN(JointEmbedding):
         """The target distributions [B, K] of each whole view; without a momentum encoder, by the student."""
         temperature = self.config.sharpening * self.config.temperature
         embeddings = self.targets(whole, [] if self.teacher else self.embed(whole))
-        return [F.softmax(self.prototypes(z) / temperature, dim=1) for z in embeddings]
+        targets = [(self.prototypes(z) / temperature).log_softmax(dim=1) for z in embeddings]
+        if not self.config.sinkhorn:
+            return [target.exp() for target in targets]
+        rows = gather(torch.stack(targets, dim=1))
+        shared = sinkhorn(rows.flatten(0, 1), epsilon=1.0, iterations=ITERATIONS).view_as(rows)
+        rank, ranks = share()
+        return list(shared.chunk(ranks)[rank].unbind(dim=1))
 
     def pictures(self, views: list[View]) -> dict[str, Tensor]:
         """The first view, and below it its anchor."""
