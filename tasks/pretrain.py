@@ -159,6 +159,8 @@ def build(variant: Variant, data: Prepared, seed: int) -> Objective:
     classes = data.card.classes
     if variant.objective.name == "supervised" and not classes:
         raise Refused("the objective supervised needs labels, and these images have none: take it out of the suite")
+    if variant.objective.name == "colourisation" and data.card.grey:
+        raise Refused("the objective colourisation needs colours, and these images are grey: take it out of the suite")
     return objectives.build(variant.objective, backbone, data.card.image_size, len(classes))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ENVIRONMENT, clone, edit, run
@@ -50,6 +51,25 @@ def test_a_killed_stage_goes_on_and_ends_as_if_nothing_had_happened(project: Pat
     identity = cells.identity(cells.read(project / "params.yaml"), SIMCLR)
     seen = json.loads((project / observations.FOLDER / identity / "pretrain.json").read_text())
     assert seen["seconds_before"] > 0
+
+
+@pytest.mark.parametrize(
+    ("variant", "known", "sentence"),
+    [
+        ("supervised", {"classes": []}, "supervised needs labels, and these images have none"),
+        ("colourisation", {"grey": True}, "colourisation needs colours, and these images are grey"),
+    ],
+)
+def test_images_that_lack_what_an_objective_needs_are_one_sentence(
+    project: Path, variant: str, known: dict[str, Any], sentence: str
+) -> None:
+    card = project / "data" / "prepared" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | known))
+    edit(project, lambda content: content["suite"].update(variants=[variant]))
+    refused = run("python", "-m", "tasks.pretrain", variant, "0", cwd=project)
+    assert refused.returncode == 1
+    assert f"the objective {sentence}: take it out of the suite" in refused.stdout
+    assert not (project / Cell(variant=variant, seed=0).folder("pretrain")).exists()
 
 
 def test_a_checkpoint_of_other_data_is_refused_by_name(project: Path) -> None:
