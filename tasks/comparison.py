@@ -74,7 +74,10 @@ def read() -> Comparison:
     baselines: dict[str, str] = {}
     figures: dict[str, dict[int, dict[Key, float]]] = {}
     with FILE.open() as opened:
-        for row in csv.DictReader(opened):
+        rows = csv.DictReader(opened)
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            raise Refused(f"{FILE} was written by another version: run `make repro` (or `dvc repro`) to write it anew")
+        for row in rows:
             families[row["variant"]] = row["family"]
             if row["baseline"]:
                 baselines[row["variant"]] = row["baseline"]

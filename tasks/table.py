@@ -69,6 +69,9 @@ def notes(compared: Comparison) -> list[str]:
         said.append(f"Mean ± 95 % interval over {len(compared.seeds)} seeds.")
     if "supervised" in compared.figures:
         said.append("supervised (baseline) has seen every training label, whatever share the head is given.")
+    unpaired = [v for v, family in compared.families.items() if family != "baseline" and v not in compared.baselines]
+    if unpaired and compared.fractions:
+        said.append(f"No initial weights of the same backbone to be compared with: {', '.join(unpaired)}.")
     if "random" in compared.figures and compared.fractions:
         said.append("random (baseline) has its initial weights: fine-tuned, it is training from scratch on that share.")
     if any(compared.cost(variant, "pretrain", "seconds") is None for variant in compared.figures):

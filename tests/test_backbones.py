@@ -12,6 +12,7 @@ from ssl_core.augmentation import Augment, recipes
 from ssl_core.backbones import ResNetConfig, ViT, ViTConfig
 from ssl_core.backbones.vit import Attention, positions
 from ssl_core.errors import Refused
+from ssl_core.objectives.patches import PatchDecoder
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -64,6 +65,21 @@ def test_attention_is_scaled_dot_product_attention() -> None:
     mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     expected = attention.out(mixed.transpose(1, 2).reshape(2, 5, 24))
     torch.testing.assert_close(attention(tokens), expected)
+
+
+def test_a_transformer_adds_up_its_tokens_in_float32() -> None:
+    vit = backbones.build(ViTConfig(name="vit", width=48, depth=2), 16)
+    decoder = PatchDecoder(48, 48, 4, width=24, depth=2, heads=2)
+    assert isinstance(vit, ViT)
+    kept: list[torch.dtype] = []
+    for block in [*vit.blocks, *decoder.blocks]:
+        block.register_forward_hook(lambda _, tokens, out: kept.extend([tokens[0].dtype, out.dtype]))
+    places = torch.arange(16).expand(2, -1)
+    with torch.autocast("cpu", torch.bfloat16):
+        tokens = vit.encode(vit.embed(torch.randn(2, 3, 16, 16, dtype=torch.bfloat16)))
+        decoder(tokens[:, :8], places[:, :8], places[:, 8:])
+        assert vit.blocks[0].attention.qkv(tokens).dtype == torch.bfloat16  # pyright: ignore
+    assert kept == [torch.float32] * 8
 
 
 def test_positions_tell_rows_and_columns_apart() -> None:

@@ -21,15 +21,21 @@ from tasks.comparison import COLUMNS
 from tasks.statistics import estimate
 
 ROOT = Path(__file__).parents[1]
-VARIANTS = {"random": "baseline", "simclr": "joint-embedding, contrastive"}
-ACCURACY = {("random", 0): 0.50, ("random", 1): 0.60, ("simclr", 0): 0.70, ("simclr", 1): 0.82}
+VARIANTS = {
+    "random": "baseline", "simclr": "joint-embedding, contrastive", "random_vit": "baseline", "mae": "generative",
+}  # fmt: skip
+BASELINES = {"simclr": "random", "mae": "random_vit"}
+ACCURACY = {
+    ("random", 0): 0.50, ("random", 1): 0.60, ("simclr", 0): 0.70, ("simclr", 1): 0.82,
+    ("random_vit", 0): 0.61, ("random_vit", 1): 0.63, ("mae", 0): 0.64, ("mae", 1): 0.68,
+}  # fmt: skip
 
 
 def project(
     folder: Path, seeds: list[int], classes: int = 3, labelled: bool = True, baselines: dict[str, str] | None = None
 ) -> None:
     """What the stages leave behind, in the formats that they write, in the current folder."""
-    baselines = {"simclr": "random"} if baselines is None else baselines
+    baselines = BASELINES if baselines is None else baselines
     generator = np.random.default_rng(0)
     written = {
         "data": {}, "evaluation": {}, "compute": {}, "defaults": {}, "variants": {name: {} for name in VARIANTS},
@@ -119,8 +125,27 @@ def test_the_table_shows_means_intervals_and_paired_differences(tmp_path: Path) 
     assert simclr[1] == f"76.0±{half:.1f}"
     assert simclr[-2:] == ["10", "1.0"]
     assert paired[1] == f"21.0±{12.706 * statistics.stdev([20, 22]) / 2**0.5:.1f}"
+    _, mae = (line.split() for line in lines if line.startswith("mae"))
+    assert mae[1].startswith("4.0±")  # above its own backbone's initial weights, not above the other's
     assert "Mean ± 95 % interval over 2 seeds." in lines
+    assert not any("No initial weights" in line for line in lines)
     assert max(map(len, lines)) <= 120
+
+
+def test_a_variant_without_its_backbones_initial_weights_is_named(tmp_path: Path) -> None:
+    project(tmp_path, seeds=[0, 1], baselines={"simclr": "random"})
+    lines = table.text(comparison.read()).splitlines()
+    assert "No initial weights of the same backbone to be compared with: mae." in lines
+    assert len([line for line in lines if line.startswith("mae")]) == 1
+    assert len([line for line in lines if line.startswith("simclr")]) == 2
+
+
+def test_a_comparison_of_another_version_is_refused(tmp_path: Path) -> None:
+    project(tmp_path, seeds=[0])
+    file = Path("results/comparison.csv")
+    file.write_text(file.read_text().replace(",baseline,", ",", 1))
+    with pytest.raises(Refused, match="was written by another version: run `make repro`"):
+        comparison.read()
 
 
 def test_without_initial_weights_nothing_is_paired(tmp_path: Path) -> None:

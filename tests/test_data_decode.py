@@ -27,8 +27,9 @@ def test_an_image_of_the_right_size_keeps_its_pixels() -> None:
     assert (size, grey) == ((8, 8), False)
 
 
-def test_grey_becomes_three_equal_channels() -> None:
-    made, _, grey = decode(encoded(gradient("L")), 8)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_grey_is_three_equal_channels_however_it_is_kept(mode: str) -> None:
+    made, _, grey = decode(encoded(gradient("L").convert(mode)), 8)
     assert grey
     assert made.shape == (8, 8, 3)
     np.testing.assert_array_equal(made[..., 0], made[..., 2])

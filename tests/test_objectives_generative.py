@@ -220,20 +220,19 @@ def test_a_share_is_rounded_to_whole_patches(share: float, patches: int, hidden:
     assert hidden_patches(share, patches) == hidden
 
 
-@pytest.mark.parametrize(
-    ("config", "side", "named"),
-    [(MAEConfig(name="mae", masked_share=0.97), 1, "patches"), (SimMIMConfig(name="simmim"), 2, "squares")],
-    ids=["mae", "simmim"],
-)
-def test_hiding_all_or_none_is_refused(config: Any, side: int, named: str) -> None:
-    objective = {"mae": MAE, "simmim": SimMIM}[config.name]
-    objective.check(config, VIT, 32, 256)
-    with pytest.raises(ValueError, match=rf"hides 1 of an image's 1 {named}; at least one must be hidden"):
-        objective.check(config, VIT, 4 * side, 256)
-    with pytest.raises(ValueError, match=rf"masked_share is 0.02, which hides 0 of an image's 16 {named}"):
-        objective.check(type(config)(name=config.name, masked_share=0.02), VIT, 16 * side, 256)
+def test_mae_refuses_to_hide_all_or_none() -> None:
+    config = MAEConfig(name="mae", masked_share=0.97)
+    MAE.check(config, VIT, 32, 256)
+    with pytest.raises(ValueError, match=r"hides 1 of an image's 1 patches; at least one must be hidden"):
+        MAE.check(config, VIT, 4, 256)
+    with pytest.raises(ValueError, match=r"masked_share is 0.02, which hides 0 of an image's 16 patches"):
+        MAE.check(MAEConfig(name="mae", masked_share=0.02), VIT, 16, 256)
+
+
+@pytest.mark.parametrize("config", [MAEConfig(name="mae"), SimMIMConfig(name="simmim")], ids=["mae", "simmim"])
+def test_hiding_tokens_needs_a_transformer(config: Any) -> None:
     with pytest.raises(ValueError, match="take backbone vit, or the objective denoising_autoencoder"):
-        objective.check(config, ResNetConfig(name="resnet10"), 32, 256)
+        {"mae": MAE, "simmim": SimMIM}[config.name].check(config, ResNetConfig(name="resnet10"), 32, 256)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(MAEConfig, "mae"), (SimMIMConfig, "simmim")])
@@ -308,12 +307,26 @@ def test_simmim_hides_whole_squares(square: int, squares: int, hidden: int) -> N
     assert (share - hidden / squares).abs().max() < 0.05
 
 
-def test_simmim_refuses_squares_that_do_not_fill_the_image() -> None:
+@pytest.mark.parametrize(
+    ("square", "share", "size", "possible"),
+    [
+        (3, 0.6, 32, "1, 2, 4$"),
+        (2, 0.6, 28, "1$"),
+        (8, 0.6, 32, "1, 2, 4$"),  # one square: all or none
+        (4, 0.1, 32, "1, 2$"),
+        (2, 0.6, 4, "none, take another or a smaller patch$"),
+        (1, 0.001, 32, "none, take another or a smaller patch$"),
+    ],
+)
+def test_simmim_refuses_squares_that_cannot_be(square: int, share: float, size: int, possible: str) -> None:
     SimMIM.check(SimMIMConfig(name="simmim"), VIT, 32, 256)
-    with pytest.raises(ValueError, match=r"square is 3; the 8 x 8 patches .* possible are 1, 2, 4$"):
-        SimMIM.check(SimMIMConfig(name="simmim", square=3), VIT, 32, 256)
-    with pytest.raises(ValueError, match=r"square is 2; the 7 x 7 patches .* possible are 1$"):
-        SimMIM.check(SimMIMConfig(name="simmim"), VIT, 28, 256)
+    config, grid = SimMIMConfig(name="simmim", square=square, masked_share=share), size // 4
+    sentence = rf"square is {square} and masked_share {share}: an image's {grid} x {grid} patches .* this share: "
+    with pytest.raises(ValueError, match=sentence + possible):
+        SimMIM.check(config, VIT, size, 256)
+
+
+def test_simmim_refuses_a_square_of_nothing() -> None:
     with pytest.raises(ValueError, match="square is 0; at least 1"):
         SimMIMConfig(name="simmim", square=0)
 

@@ -22,6 +22,7 @@ from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.training import optimiser as optimisation
+from ssl_core.training import watch
 from ssl_core.training.batches import Resident
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.iteration import Acceleration, Iteration
@@ -76,6 +77,24 @@ def test_records_terms_and_diagnostics_at_the_steps_asked_for_and_the_last() -> 
     assert [step for step, *_ in values] == [0, 3, 6, 7]
     assert values[-1][1] == pytest.approx(2.0)
     assert set(values[0][2]) == {"nt_xent", "loss", "learning_rate", "embedding_std", "rankme"}
+
+
+def test_the_same_images_are_watched_whatever_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[Tensor] = []
+
+    def seen(objective: Objective, images: Tensor, augment: Augment) -> dict[str, float]:
+        looked_at.append(images)
+        return diagnostics(objective, images, augment)
+
+    diagnostics = watch.diagnostics
+    monkeypatch.setattr(watch, "diagnostics", seen)
+    monkeypatch.setattr(watch, "WATCHED", 40)
+    run(batch_size=16)
+    run(batch_size=64, epochs=4)
+    assert [len(images) for images in looked_at] == [40] * 6
+    assert all(torch.equal(images, looked_at[0]) for images in looked_at)
+    run(seed=1, batch_size=64)
+    assert not torch.equal(looked_at[-1], looked_at[0])
 
 
 def test_no_epochs_leave_the_weights_alone() -> None:

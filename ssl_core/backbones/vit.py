@@ -92,7 +92,7 @@ class ViT(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Tokens of the patches with their positions [B, T, width], row by row.
 
-        In float32 under autocast too, and so is what blocks add to: in bfloat16 that sum loses what they say.
+        In float32 under autocast too, and so is what the blocks add to: in bfloat16 that sum rounds small parts away.
         """
         grid = self.patches(images)
         width, rows, columns = grid.shape[1:]

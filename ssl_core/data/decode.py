@@ -19,10 +19,10 @@ def decode(content: bytes | np.ndarray, size: int) -> tuple[np.ndarray, tuple[in
     image.load()
     original = image.size
     image = _eight_bit(ImageOps.exif_transpose(image))
-    grey = image.mode == "L"
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image.convert("RGB")), original, grey
+    pixels = np.asarray(image.convert("RGB"))
+    return pixels, original, bool((pixels == pixels[..., :1]).all())
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -9,15 +9,14 @@ with K learnt prototypes q, all of length 1:
 
 with H(p+, p) = -sum p+ log p, and H(p) = H(p, p). The authors' code sharpens: p+ is their softmax at T to the power of
 1 / sharpening, normalised, which is the softmax at T+. Without the second term, which spreads the anchors over all
-prototypes, one prototype for every image would be a solution. With `sinkhorn`, which the authors' configurations have
-and the paper has not, Sinkhorn-Knopp's algorithm then shares out the targets p+ among the prototypes equally, those of
-all whole views of all processes together. Normalisation: the paper's and the authors' code, which adds log K as well. A
-smaller view has two targets, and their mean is meant.
+prototypes, one prototype for every image would be a solution. With `sinkhorn`, as in the authors' configuration of a
+ViT-S/16, Sinkhorn-Knopp's algorithm then shares out the targets p+ among the prototypes equally. Normalisation: the
+paper's and the authors' code, which adds log K as well. A smaller view has two targets, and their mean is meant.
 
 Deviations: both large views are anchor and target of each other, where the authors have one target and one anchor of
-large size; places are drawn for each image, theirs once for a batch; the projector's rectifier is not a GELU; there are
-128 prototypes (1024); the momentum rises along half a cosine, theirs in a line. There is no class token, and the
-student is evaluated, where the authors evaluate the teacher's.
+large size, and targets are shared out over both; places are drawn for each image, theirs once for a batch; the
+projector's rectifier is not a GELU; there are 128 prototypes (1024); the momentum rises along half a cosine, theirs in
+a line. There is no class token, and the student is evaluated, where the authors evaluate the teacher's.
 """
 
 import math

@@ -12,12 +12,12 @@ from ssl_core.backbones.vit import Block, positions, take
 from ssl_core.parallel import drawn
 
 
-def hidden_patches(share: float, patches: int, named: str = "patches") -> int:
-    """How many of an image's patches are hidden. Raises ValueError, naming them, where it is none or all."""
+def hidden_patches(share: float, patches: int) -> int:
+    """How many of an image's patches are hidden. Raises ValueError where it is none or all."""
     hidden = hidden_count(share, patches)
     if not 0 < hidden < patches:
         raise ValueError(
-            f"masked_share is {share}, which hides {hidden} of an image's {patches} {named}; at least one must be "
+            f"masked_share is {share}, which hides {hidden} of an image's {patches} patches; at least one must be "
             "hidden and one be seen: take another share, or a smaller backbone.patch"
         )
     return hidden

@@ -5,7 +5,7 @@ the middle tile and of one of its 8 neighbours says which neighbour it is:
 
     loss = mean over the 8 neighbours of cross-entropy(head([h_middle, h_neighbour]), index of the neighbour).
 
-As the authors do, a tile takes part in several pairs (section 3: up to 8 each), since the tiles pass the backbone once.
+As with the authors, a tile is in all its pairs what the backbone made of it once (section 3: up to 8 pairs a tile).
 Deviations: the authors' tiles are 96 pixels, half a tile apart and moved by up to 7 pixels, and come from one large
 image; here they are what a small image gives, `gap` pixels apart on average, and pairs of the middle tile alone.
 Against the shortcut by chromatic aberration they project the colours or drop two channels; here each tile is

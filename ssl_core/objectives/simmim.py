@@ -8,9 +8,10 @@ says each hidden patch's pixels:
 
 Normalisation: the paper's and the authors' code (the sum of absolute errors by the number of hidden pixels).
 The authors' ViT hides squares of 2 x 2 patches (32 pixels), the default here.
-Deviations: sine positions in place of relative ones. Vision transformer only, where the paper has Swin too: a
-convolutional network has no tokens to replace, and with the hidden pixels set to 0 it is the objective
-denoising_autoencoder with `gaussian: 0`, its masking noise and `reconstruction: l1`.
+Deviations: the share is rounded to whole squares, where the authors round up; sine positions in place of relative ones.
+Vision transformer only, where the paper has Swin too: a convolutional network has no tokens to replace, and with the
+hidden pixels set to 0 it is the objective denoising_autoencoder with `gaussian: 0`, its masking noise and
+`reconstruction: l1`.
 """
 
 from dataclasses import dataclass
@@ -21,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_core.augmentation import View
+from ssl_core.augmentation.mask import hidden_count
 from ssl_core.backbones import Backbone, BackboneConfig
 from ssl_core.backbones.vit import ViT, ViTConfig, positions, take
 from ssl_core.objectives.objective import Objective
-from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, with_patches
+from ssl_core.objectives.patches import draw_places, patchify, with_patches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class SimMIM(Objective):
         assert isinstance(backbone, ViT)
         self.patch, self.grid = backbone.patch, image_size // backbone.patch
         self.square, squares = config.square, self.grid // config.square
-        self.hidden = hidden_patches(config.masked_share, squares**2, "squares")
+        self.hidden = hidden_count(config.masked_share, squares**2)
         self.mask_token = nn.Parameter(0.02 * torch.randn(backbone.representation_size))
         self.head = nn.Linear(backbone.representation_size, 3 * backbone.patch**2)
 
@@ -64,13 +66,17 @@ class SimMIM(Objective):
         super().check(config, backbone, image_size, batch_size)
         assert isinstance(backbone, ViTConfig)
         grid = image_size // backbone.patch
-        if grid % config.square:
-            possible = ", ".join(str(side) for side in range(1, grid // 2 + 1) if grid % side == 0)
+        possible = [
+            side
+            for side in range(1, grid + 1)
+            if grid % side == 0 and 0 < hidden_count(config.masked_share, (grid // side) ** 2) < (grid // side) ** 2
+        ]
+        if config.square not in possible:
             raise ValueError(
-                f"square is {config.square}; the {grid} x {grid} patches of an image must divide into such squares: "
-                f"possible are {possible}"
+                f"square is {config.square} and masked_share {config.masked_share}: an image's {grid} x {grid} patches "
+                "must divide into such squares, of which that share hides at least one and leaves one; possible "
+                f"squares with this share: {', '.join(map(str, possible)) or 'none, take another or a smaller patch'}"
             )
-        hidden_patches(config.masked_share, (grid // config.square) ** 2, "squares")
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The absolute error of the hidden patches' pixels."""

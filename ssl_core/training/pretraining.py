@@ -89,6 +89,7 @@ def pretrain(
         record(*row)
     iteration = Iteration(objective, augment, optimiser, run.generator, config.accumulate, acceleration)
     objective.train()
+    watched = watch.watched(images, seed)
     indices = batches.order(len(images), config.batch_size, run.step, steps, seed)
     own_batches = images.batches(_own_rows(index, config.accumulate) for index in indices)
     bar = Bar(own_batches, steps, "step", done=run.step, shown=parallel.share()[0] == 0)
@@ -99,7 +100,7 @@ def pretrain(
             terms = iteration(batch, None if labels is None else labels[batches.on_device(index, images.device)])
         objective.after_step((run.step + 1) / steps)
         if run.step % config.record_every == 0 or run.step == steps - 1:
-            values = watch.losses(terms, run.step) | watch.diagnostics(objective, batch, augment)
+            values = watch.losses(terms, run.step) | watch.diagnostics(objective, watched, augment)
             epoch = (run.step + 1) * config.batch_size / len(images)
             record(*run.note(epoch, values | {"learning_rate": rate}))
             bar.note(f"loss={values['loss']:.3f}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,13 +11,14 @@ from ssl_core.augmentation import Augment, normalise
 from ssl_core.collapse import CollapseThresholds, embedding_std, rankme
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
+from ssl_core.training.batches import TrainingImages
 
 Row = tuple[int, float, dict[str, float]]
 """Step, epoch, and loss terms and diagnostics by name."""
 Record = Callable[[int, float, dict[str, float]], None]
 """Is given a row."""
 WATCHED = 256
-"""Images whose representations tell whether they collapse."""
+"""Images whose representations tell whether they collapse: RankMe is at most their number, and a batch may be small."""
 PATIENCE = 5
 """Rows of the history in a row that must find a collapse before it ends a pretraining."""
 
@@ -30,10 +32,18 @@ def losses(terms: dict[str, Tensor], step: int) -> dict[str, float]:
     return values | {"loss": float(sum(values.values()))}
 
 
+def watched(images: TrainingImages, seed: int) -> Tensor:
+    """This process's share of the images uint8 [N, 3, H, W] that are watched: the same ones from first to last."""
+    rank, ranks = parallel.share()
+    count = min(WATCHED, len(images)) // ranks
+    chosen = np.random.default_rng(seed).permutation(len(images))[rank * count : (rank + 1) * count]
+    ((_, pixels),) = images.batches(iter([chosen]))
+    return pixels
+
+
 @torch.no_grad()
 def diagnostics(objective: Objective, images: Tensor, augment: Augment) -> dict[str, float]:
-    """How far the representations of a batch's first images have spread, as an evaluation would see them."""
-    images = images[: WATCHED // parallel.share()[1]]
+    """How far the representations of images uint8 [N, 3, H, W] have spread, as an evaluation would see them."""
     objective.eval()
     with torch.autocast(images.device.type, torch.bfloat16):
         h = parallel.gather(objective.encoder(normalise(images, augment.mean, augment.std)).float())
