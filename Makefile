@@ -19,8 +19,8 @@ repro: $(INSTALLED) ## Run what params.yaml asks for and has not been run, and p
 	@dvc repro
 	@python -m tasks.table
 
-test: $(INSTALLED) ## Run the tests
-	@python -m pytest -q
+test: $(INSTALLED) ## Run the tests, several files at once
+	@python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 
 check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@ruff check
