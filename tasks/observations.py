@@ -29,13 +29,15 @@ FOLDER = Path("observations")
 class Observation:
     """What a stage says of itself while it is observed; None where it has nothing to say.
 
-    `seconds_before` are those of killed processes from whose checkpoint this one went on.
+    `seconds_before` are those of killed processes from whose checkpoint this one went on. `parameters` and
+    `flops_per_image` are of what is evaluated; `trained_parameters` and `step_flops_per_image` of the whole objective.
     """
 
     images: int | None = None
     seconds_before: float = 0.0
     parameters: int | None = None
     flops_per_image: int | None = None
+    trained_parameters: int | None = None
     step_flops_per_image: int | None = None
 
 

@@ -138,7 +138,10 @@ def observe(done: Pretrained, variant: Variant, observed: Observation) -> None:
     observed.parameters = sum(p.numel() for p in network.parameters())
     size = done.data.card.image_size
     observed.flops_per_image = cost.forward_flops(network, size)
-    if variant.pretraining.epochs and parallel.share()[1] == 1:
+    if not variant.pretraining.epochs:
+        return
+    observed.trained_parameters = sum(p.numel() for p in done.objective.parameters() if p.requires_grad)
+    if parallel.share()[1] == 1:
         batch = variant.pretraining.batch_size // variant.pretraining.accumulate
         observed.step_flops_per_image = cost.step_flops(done.objective, variant.augmentation, size, batch)
 

@@ -25,6 +25,7 @@ COSTS = (
     "peak_memory_bytes",
     "parameters",
     "flops_per_image",
+    "trained_parameters",
     "step_flops_per_image",
 )
 

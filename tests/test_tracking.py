@@ -67,6 +67,8 @@ def test_a_cell_is_one_run_that_says_everything(finished: Path) -> None:
     assert found.data.params["evaluation.fine_tuning.steps"] == "4"
     assert 0 < metrics["test/linear.accuracy.labels_100"] <= 1
     assert metrics["cost/pretrain.seconds"] > 0
+    projector = 64 * 256 + 2 * 256 + 256 * 128
+    assert metrics["cost/pretrain.trained_parameters"] == metrics["cost/pretrain.parameters"] + projector
     steps = [metric.step for metric in client.get_metric_history(found.info.run_id, "pretrain/nt_xent")]
     assert steps == sorted(set(steps))
     assert len(steps) > 1
