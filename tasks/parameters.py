@@ -32,6 +32,8 @@ class Suite:
         for key, values in (("variants", self.variants), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{key} is {values}; at least one is needed, and none twice")
+        if min(self.seeds) < 0:
+            raise ValueError(f"seeds is {self.seeds}; each must be 0 or more")
         odd = [name for name in self.variants if not re.fullmatch(r"[\w.-]+", name)]
         if odd:
             raise ValueError(f"variants names '{odd[0]}'; a name has letters, digits, '_', '.' and '-' only")
@@ -47,7 +49,7 @@ class Compute:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 2
     devices: int = 1
-    compiled: Literal["auto"] | bool = "auto"
+    compiled: Literal["auto", True, False] = "auto"
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.devices < 1:
@@ -95,7 +97,7 @@ class Tracking:
 class Parameters(BaseModel):
     """All of `params.yaml`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: Annotated[DataConfig, Field(discriminator="name")]
     suite: Suite

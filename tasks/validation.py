@@ -10,14 +10,28 @@ from pydantic import BaseModel, ValidationError
 from ssl_core.errors import Refused
 
 Model = TypeVar("Model", bound=BaseModel)
+NEEDED = {
+    ("dict_type", "model_type", "model_attributes_type", "dataclass_type"): "a mapping, {key: value}, is needed",
+    ("list_type", "tuple_type"): "a list is needed",
+    ("float_type", "float_parsing"): "a number is needed",
+    ("finite_number",): "a finite number is needed",
+    ("int_type", "int_parsing", "int_from_float"): "a whole number is needed",
+    ("bool_type", "bool_parsing"): "true or false is needed",
+    ("string_type",): "a text is needed",
+}
+"""What a sentence says of a value of another type, by pydantic's names of mistakes."""
 
 
-def validate(kind: type[Model], written: Any, where: str) -> Model:
-    """What `written` says, as `kind`, in the section `where`. Raises `Refused` with a sentence on the first mistake."""
+def validate(kind: type[Model], read: Any, where: str, written: Any = None) -> Model:
+    """What was read in the section `where`, as `kind`. Raises `Refused` with a sentence on the first mistake.
+
+    `written` is what the user wrote, where that is shorter.
+    """
     try:
-        return kind.model_validate(written)
+        return kind.model_validate(read)
     except ValidationError as error:
-        raise Refused(f"params.yaml: {_sentence(error.errors()[0], kind, written, where)}") from None
+        sentence = _sentence(error.errors()[0], kind, read if written is None else written, where)
+        raise Refused(f"params.yaml: {sentence}") from None
 
 
 def _sentence(mistake: Any, kind: Any, written: Any, where: str) -> str:
@@ -34,7 +48,12 @@ def _sentence(mistake: Any, kind: Any, written: Any, where: str) -> str:
             return f"{key}.name is missing; it says which kind is meant"
         case "value_error":
             return f"{key}: {mistake['ctx']['error']}" if key else str(mistake["ctx"]["error"])
-    return f"{key} is {mistake['input']!r}; {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
+        case "literal_error":
+            return f"{key} is {mistake['input']!r}; allowed are {mistake['ctx']['expected']}"
+        case "too_long":
+            return f"{key} is {mistake['input']}; a list of {mistake['ctx']['max_length']} is needed"
+    needed = next((text for kinds, text in NEEDED.items() if mistake["type"] in kinds), mistake["msg"])
+    return f"{key} is {mistake['input']!r}; {needed}"
 
 
 def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[str], Any]:

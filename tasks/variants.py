@@ -24,7 +24,7 @@ def _several(written: Any) -> Any:
 class Variant(BaseModel):
     """A named choice of everything that pretrains a backbone, and whether its output or the projector's is kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     objective: Annotated[ObjectiveConfig, Field(discriminator="name")]
     backbone: Annotated[BackboneConfig, Field(discriminator="name")]
@@ -70,9 +70,10 @@ class Variant(BaseModel):
 
 def read_variant(written: dict[str, Any], image_size: int, where: str) -> Variant:
     """The variant that a section `where` writes. Raises `Refused` with a sentence where it is none."""
+    read = written
     if "augmentation" in written:
-        written = written | {"augmentation": _unfold(written["augmentation"], image_size, where)}
-    return validate(Variant, written, where)
+        read = written | {"augmentation": _unfold(written["augmentation"], image_size, where)}
+    return validate(Variant, read, where, written)
 
 
 def check_possible(variant: Variant, image_size: int) -> None:
