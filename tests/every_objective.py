@@ -61,11 +61,17 @@ EVERY: dict[str, Any] = {
     "moco_v2": MoCoV2Config(name="moco_v2", queue=32),
     "moco_v2, no momentum encoder": MoCoV2Config(name="moco_v2", queue=32, momentum=None),
     "moco_v3": MoCoV3Config(name="moco_v3"),
+    "moco_v3, no momentum encoder": MoCoV3Config(name="moco_v3", momentum=None),
     "nnclr": NNCLRConfig(name="nnclr", queue=32),
+    "nnclr, momentum encoder": NNCLRConfig(name="nnclr", queue=32, momentum=QUICK),
     "deepcluster_v2": DeepClusterV2Config(name="deepcluster_v2", clusters=8, memory=32, every=2),
+    "deepcluster_v2, momentum encoder": DeepClusterV2Config(
+        name="deepcluster_v2", clusters=8, memory=32, every=2, momentum=QUICK
+    ),
     "swav": SwAVConfig(name="swav", prototypes=8),
     "swav, queue": SwAVConfig(name="swav", prototypes=8, queue=32),
     "vicreg": VICRegConfig(name="vicreg"),
+    "vicreg, momentum encoder": VICRegConfig(name="vicreg", momentum=QUICK),
     "msn": MSNConfig(name="msn", prototypes=16),
     "msn, no momentum encoder": MSNConfig(name="msn", prototypes=16, momentum=None),
     "msn, no Sinkhorn": MSNConfig(name="msn", prototypes=16, sinkhorn=False),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ssl_core.augmentation import View
 from ssl_core.backbones import ViTConfig
-from ssl_core.heads import Teacher
+from ssl_core.heads import MomentumConfig, Teacher
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.joint_embedding import JointEmbedding
 
@@ -29,6 +29,7 @@ def loss(objective: Objective, seed: int = 0) -> Tensor:
 
 
 every = pytest.mark.parametrize("config", EVERY.values(), ids=EVERY)
+TAUGHT = {name: config for name, config in EVERY.items() if getattr(config, "momentum", None)}
 
 
 def those(said: Callable[[type[Objective]], bool]) -> pytest.MarkDecorator:
@@ -86,20 +87,27 @@ def test_who_takes_smaller_views_and_who_takes_masked_ones() -> None:
     assert named(lambda kind: kind.masked_views) == compared - {"msn"} | {"supervised"}
 
 
-@every
-def test_a_teacher_begins_as_its_student_and_follows_it(config: Any) -> None:
+def test_the_momentum_rises_along_half_a_cosine() -> None:
+    momentum = MomentumConfig(start=0.9, end=1.0)
+    assert [momentum.at(share) for share in (0, 1 / 3, 1 / 2, 1)] == pytest.approx([0.9, 0.925, 0.95, 1.0])
+
+
+@pytest.mark.parametrize("config", TAUGHT.values(), ids=TAUGHT)
+def test_a_teacher_begins_as_its_student_and_follows_it_in_every_network(config: Any) -> None:
     objective = build(config)
-    if not (teacher := teacher_of(objective)):
-        return
-    student = torch.cat([p.detach().flatten() for p in objective.backbone.parameters()])
-    backbone = teacher.networks[0]
-    assert torch.equal(student, torch.cat([p.flatten() for p in backbone.parameters()]))
+    teacher = teacher_of(objective)
+    assert teacher
+    networks = objective.networks() if isinstance(objective, JointEmbedding) else (objective.backbone,)
+    students = [p for network in networks for p in network.parameters()]
+    before = [p.detach().clone() for p in students]
+    for ours, theirs in zip(teacher.parameters(), before, strict=True):
+        assert torch.equal(ours, theirs)
     with torch.no_grad():
-        for p in objective.backbone.parameters():
+        for p in students:
             p.add_(1)
-    objective.after_step(0.5)
-    moved = torch.cat([p.flatten() for p in backbone.parameters()]) - student
-    torch.testing.assert_close(moved, torch.full_like(moved, 1 - teacher.momentum.at(0.5)))
+    objective.after_step(1 / 3)
+    for ours, first in zip(teacher.parameters(), before, strict=True):
+        torch.testing.assert_close(ours - first, torch.full_like(first, 1 - config.momentum.at(1 / 3)))
 
 
 @every

@@ -137,8 +137,9 @@ def test_only_pretraining_moves_the_queue(config: Any) -> None:
     assert not torch.equal(objective.queue()[:32], before[:32])
 
 
-def test_moco_v3_is_the_authors_loss_of_both_views() -> None:
-    objective = build(MoCoV3Config(name="moco_v3", temperature=0.3)).eval()
+@pytest.mark.parametrize("momentum", [MomentumConfig(), None])
+def test_moco_v3_is_the_authors_loss_of_both_views(momentum: MomentumConfig | None) -> None:
+    objective = build(MoCoV3Config(name="moco_v3", temperature=0.3, momentum=momentum)).eval()
     assert isinstance(objective, MoCoV3)
     views = batch(2, count=6)[0]
     with torch.no_grad():
@@ -166,22 +167,35 @@ def test_views_that_change_places_give_the_same_loss(config: Any) -> None:
     torch.testing.assert_close(objective(views)["info_nce"], objective(views[::-1])["info_nce"])
 
 
-def test_nnclr_takes_neighbours_of_one_view_and_predictions_of_the_other() -> None:
-    objective = build(NNCLRConfig(name="nnclr", queue=12, temperature=0.3)).eval()
+@pytest.mark.parametrize("momentum", [None, MomentumConfig()])
+def test_nnclr_takes_neighbours_of_one_view_and_predictions_of_the_other(momentum: MomentumConfig | None) -> None:
+    objective = build(NNCLRConfig(name="nnclr", queue=12, temperature=0.3, momentum=momentum)).eval()
     assert isinstance(objective, NNCLR)
     first, second = batch(2, count=6)[0]
     views = [first, View(second.images.flip(0))]
     with torch.no_grad():
+        for p in objective.backbone.parameters():
+            p.mul_(0.5)
         z = objective.embed(views)
-        predictions = [objective.predictor(each) for each in z]
-        objective.queue.push(torch.cat(z))  # so that each has a neighbour of its own
+        predictions, targets = [objective.predictor(each) for each in z], objective.targets(views, z)
+        objective.queue.push(torch.cat([*z, *targets])[-12:])  # so that each has a neighbour of its own
         value = objective(views)["info_nce"].item()
     queue, total = objective.queue(), 0.0
-    for mine, predicted in ((z[0], predictions[1]), (z[1], predictions[0])):
+    for mine, predicted in ((targets[0], predictions[1]), (targets[1], predictions[0])):
         for i in range(6):
             neighbour = max(queue, key=lambda row, i=i, mine=mine: cosine(mine[i], row))
             total += cross_entropy([cosine(neighbour, predicted[j]) for j in range(6)], i, 0.3) / 6
     assert value == pytest.approx(total / 2, rel=1e-4)
+
+
+def test_nnclr_keeps_view_1() -> None:
+    objective = build(NNCLRConfig(name="nnclr", queue=64))
+    assert isinstance(objective, NNCLR)
+    views = batch(2)[0]
+    first, second = objective.embed(views)
+    objective(views)
+    assert not torch.allclose(F.normalize(first, dim=1), F.normalize(second, dim=1))
+    torch.testing.assert_close(objective.queue()[:32], F.normalize(first, dim=1))
 
 
 def test_nnclr_finds_what_it_has_seen() -> None:
