@@ -13,7 +13,8 @@ Norm = Literal["batch", "layer", "none"]
 class ProjectorConfig:
     """Number of linear `layers`, hidden `width`, `output` size, and the norm after each hidden layer.
 
-    `last_norm`: the same norm, without its weights, after the output too.
+    `last_norm`: the same norm, without its weights, after the output too. A predictor keeps its batch norm whatever the
+    projector's.
     """
 
     layers: int = 2

@@ -12,10 +12,11 @@ the centre c spreads out: neither alone prevents a collapse. Normalisation: the 
 views, where the paper's equation 3 sums. The prototypes' length is 1, as the authors' last layer with norm_last_layer.
 
 Deviations: the student is evaluated, in the paper the teacher. Momentum starts from 0.99 (the paper's from 0.996) and K
-is 256 (65536), for short runs. The projector has ReLU and batch norms, where the paper's has GELU and no norm; the last
-one, after its output, tells images apart from the first step (without it the loss of short runs stays near log K). The
-prototypes learn from the first step, the authors' after an epoch. No gradient is clipped; weight decay is constant. T_t
-warms up over a share of the steps. Without a momentum encoder the teacher is the student as it is.
+is 256 (65536), for short runs; it may exceed the images of a batch, as nothing shares them out equally. The projector
+has ReLU and batch norms, where the paper's has GELU and no norm; the last one, after its output, tells images apart
+from the first step (without it the loss of short runs stays near log K). The prototypes learn from the first step, the
+authors' after an epoch. No gradient is clipped; weight decay is constant. T_t warms up over a share of the steps.
+Without a momentum encoder the teacher is the student as it is.
 """
 
 from dataclasses import dataclass, field

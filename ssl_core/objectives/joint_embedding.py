@@ -50,7 +50,8 @@ class JointEmbedding(Objective):
     def pairs(self, views: list[View]) -> list[tuple[Tensor, Tensor]]:
         """The embeddings of two views, to be compared: (1, 2).
 
-        With a momentum encoder two pairs, whose losses' mean is meant: (1, the teacher's 2), (2, the teacher's 1).
+        With a momentum encoder two pairs, whose losses' mean is meant: (1, the teacher's 2), (2, the teacher's 1). The
+        student's gradient is then half of what it is without, as each pair has one embedding of the student's.
         """
         z = z1, z2 = self.embed(views)
         if self.teacher is None:

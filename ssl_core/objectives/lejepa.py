@@ -10,10 +10,11 @@ For the embeddings z_nv [D] of V views of N images, the first two views global (
 The integral is Epps and Pulley's statistic of how far a.z is from a standard normal variable. The directions are drawn
 anew at every step. No gradient is stopped: mu_n moves too.
 
-Normalisation: the authors' minimal code. It integrates by the trapezoid rule over 17 knots on [0, 3] and doubles that;
-the paper's algorithm 1 has 17 knots on [-5, 5]. Code and algorithm 2 take the mean over D where equation 7 sums. So
-lambda does not transfer from one codebase to another, nor from one D to another; and as SIGReg grows with N where
-embeddings are not normal, nor from one batch size to another. 0.02 is the minimal code's; the paper recommends 0.05.
+Normalisation: the authors' minimal code, whose mu_n is the mean of all views, there of one size. It integrates by the
+trapezoid rule over 17 knots on [0, 3] and doubles that; the paper's algorithm 1 has 17 knots on [-5, 5]. Code and
+algorithm 2 take the mean over D where equation 7 sums. So lambda does not transfer from one codebase to another, nor
+from one D to another; and as SIGReg grows with N where embeddings are not normal, nor from one batch size to another.
+0.02 is the minimal code's; the paper recommends 0.05.
 
 Deviation: algorithm 2 has no local views for a ResNet; here it may have. With a momentum encoder, which the paper does
 without, mu_n is the teacher's.

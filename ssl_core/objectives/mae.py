@@ -9,7 +9,8 @@ alone; a narrow decoder is given what it makes of them and a mask token at every
 mean and Var over a patch's own pixels, all channels together (the authors' code, whose Var divides by n - 1); y = x
 with `normalised: false`.
 Deviations: the transformer has no class token, and the mean of its tokens is evaluated; the decoder predicts the hidden
-patches only, where the authors' predicts all and drops the rest.
+patches only, where the authors' predicts all and drops the rest; how many are hidden is rounded, the authors' rounded
+up.
 """
 
 from dataclasses import dataclass

@@ -8,8 +8,9 @@ and projector) of the batch's N images, all of length 1 (equation 1 and algorith
 
 The other images of the batch, of all processes, are the negatives; there is no queue. Normalisation: the authors' code,
 2 T included. The projector ends in a norm without weights and the predictor does not, as in their code for ResNets (for
-transformers theirs both do). Deviation: a transformer's patch projection is trained here; theirs is frozen. Without a
-momentum encoder the keys are the student's embeddings, without gradients.
+transformers theirs both do, and the projector has 3 layers). Deviations: T is 0.2, theirs for transformers (1 for
+ResNets); a transformer's patch projection is trained here; theirs is frozen. Without a momentum encoder the keys are
+the student's embeddings, without gradients.
 """
 
 from dataclasses import dataclass, field

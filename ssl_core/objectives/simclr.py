@@ -5,9 +5,9 @@ For the 2N embeddings of N images, with s(i, j) the cosine similarity of z_i and
 
     l_i = -log( exp(s(i, j(i)) / T) / sum_{k != i} exp(s(i, k) / T) ),    loss = mean of l_i over the 2N embeddings.
 
-Normalisation: the paper's and the authors'. Deviations: T is 0.2 (0.5 is the paper's best on CIFAR-10, for long runs);
-the projector's last layer has no batch norm, as in the paper's text; the authors' code adds one. With a momentum
-encoder, which the paper has not, z_i of one view is the teacher's.
+Normalisation: the paper's; the authors' code has twice that. Deviations: T is 0.2 (0.5 is the paper's best on CIFAR-10,
+for long runs); the projector's last layer has no batch norm, as in the paper's text; the authors' code adds one. With a
+momentum encoder, which the paper has not, z_i of one view is the teacher's.
 """
 
 from dataclasses import dataclass
