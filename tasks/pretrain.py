@@ -80,6 +80,8 @@ def main(variant: str, seed: str) -> None:
 def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: Record) -> Pretrained:
     """Pretrain the cell's objective, from its last checkpoint if there is one."""
     data, variant = prepared.load(cells.PREPARED), settings.variant(cell.variant)
+    for name in [cell.variant, *settings.suite.variants]:
+        refuse_what_images_lack(settings.variant(name), data)
     objective = build(variant, data, cell.seed).to(device).to(memory_format=torch.channels_last)
     acceleration = settings.compute.acceleration(device)
     augment = Augment(variant.augmentation, data.card.mean, data.card.std, compiled=acceleration.compiled)
@@ -159,12 +161,15 @@ def build(variant: Variant, data: Prepared, seed: int) -> Objective:
     """The variant's objective around its backbone; the seed alone decides the initial weights."""
     torch.manual_seed(seed)
     backbone = backbones.build(variant.backbone, data.card.image_size)
-    classes = data.card.classes
-    if variant.objective.name == "supervised" and not classes:
+    return objectives.build(variant.objective, backbone, data.card.image_size, len(data.card.classes))
+
+
+def refuse_what_images_lack(variant: Variant, data: Prepared) -> None:
+    """Raise `Refused` where the objective needs of the images what they have not; before any cell of the suite runs."""
+    if variant.objective.name == "supervised" and not data.card.classes:
         raise Refused("the objective supervised needs labels, and these images have none: take it out of the suite")
     if variant.objective.name == "colourisation" and data.card.grey:
         raise Refused("the objective colourisation needs colours, and these images are grey: take it out of the suite")
-    return objectives.build(variant.objective, backbone, data.card.image_size, len(classes))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,10 @@ class Variant(BaseModel):
             raise ValueError(
                 f"augmentation.mask.patch must be backbone.patch, {self.backbone.patch}: a transformer drops tokens"
             )
+        if self.objective.name == "colourisation" and any(kind.jitter or kind.greyscale for kind in self.augmentation):
+            raise ValueError(
+                "augmentation changes the colours that colourisation is to tell: set its jitter to null, greyscale to 0"
+            )
         projects = isinstance(self.objective, JointEmbeddingConfig) and self.objective.projector
         if self.representation == "projector" and not projects:
             raise ValueError(
@@ -82,7 +86,12 @@ def check_possible(variant: Variant, image_size: int) -> None:
     objective = OBJECTIVES[type(variant.objective)]
     # Where a batch is worked through in parts, an objective sees one at a time.
     seen = variant.pretraining.batch_size // variant.pretraining.accumulate
-    objective.check(variant.objective, variant.backbone, image_size, seen)
+    try:
+        objective.check(variant.objective, variant.backbone, image_size, seen)
+    except ValueError as error:
+        parts = variant.pretraining.accumulate
+        told = f" (pretraining.accumulate works through a batch in {parts} parts: each counts)" if parts > 1 else ""
+        raise ValueError(f"{error}{told}") from None
     for recipe in variant.augmentation:
         try:
             recipe.check_images(image_size)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -171,20 +172,33 @@ def test_k_means_finds_clusters_and_leaves_an_empty_one() -> None:
     assert torch.equal(found[3], first[3])
 
 
-def test_deepclusters_label_is_the_cluster_of_the_other_view() -> None:
-    objective = build(DEEPCLUSTER).eval()
+@torch.no_grad()
+@pytest.mark.parametrize("momentum", [None, MomentumConfig()])
+def test_deepclusters_label_is_the_cluster_of_the_other_view(momentum: MomentumConfig | None) -> None:
+    objective = build(replace(DEEPCLUSTER, momentum=momentum)).eval()
     assert isinstance(objective, DeepClusterV2)
+    for p in objective.backbone.parameters():
+        p.mul_(0.5)
     views = multi_crop()
-    objective.cluster(F.normalize(torch.cat(objective.embed(views[:2])), dim=1), seed=0)
-    similar = [F.normalize(z, dim=1) @ objective.centroids.T for z in objective.embed(views)]
-    assert not torch.equal(similar[0].argmax(dim=1), similar[1].argmax(dim=1))
-    losses = [
-        F.cross_entropy(similar[v] / 0.1, similar[g].argmax(dim=1))
-        for g in range(2)
-        for v in range(len(views))
-        if v != g
-    ]
+    z = objective.embed(views)
+    targets = objective.targets(views[:2], z[:2])
+    objective.cluster(F.normalize(torch.cat([*z[:2], *targets]), dim=1), seed=0)
+    similar = [F.normalize(each, dim=1) @ objective.centroids.T for each in z]
+    labels = [(F.normalize(each, dim=1) @ objective.centroids.T).argmax(dim=1) for each in targets]
+    assert not torch.equal(*labels)
+    assert torch.equal(labels[0], similar[0].argmax(dim=1)) == (momentum is None)
+    losses = [F.cross_entropy(similar[v] / 0.1, labels[g]) for g in range(2) for v in range(len(views)) if v != g]
     torch.testing.assert_close(objective(views)["cluster"], torch.stack(losses).mean())
+
+
+def test_deepclusters_memory_is_of_view_1() -> None:
+    objective = build(DEEPCLUSTER)
+    assert isinstance(objective, DeepClusterV2)
+    views = batch(2)[0]
+    first, second = objective.embed(views)
+    objective(views)
+    assert not torch.allclose(F.normalize(first, dim=1), F.normalize(second, dim=1))
+    torch.testing.assert_close(objective.memory()[:32], F.normalize(first, dim=1))
 
 
 def test_deepcluster_clusters_while_the_memory_fills_and_every_so_many_steps() -> None:
@@ -252,11 +266,11 @@ def test_what_the_refusals_name_is_possible() -> None:
     [
         (SwAVConfig, {"temperature": 0.0}, r"temperature is 0\.0, epsilon 0\.05; both must be above 0"),
         (SwAVConfig, {"epsilon": 0.0}, "both must be above 0"),
-        (SwAVConfig, {"prototypes": 1}, "prototypes is 1, queue 0; at least 2 and 0"),
-        (SwAVConfig, {"queue": -1}, "queue -1; at least 2 and 0"),
+        (SwAVConfig, {"prototypes": 1}, "prototypes is 1; at least 2 is needed"),
+        (SwAVConfig, {"queue": -1}, "queue is -1; at least 0 is needed"),
         (DeepClusterV2Config, {"temperature": 0.0}, "temperature is 0.0; it must be above 0"),
-        (DeepClusterV2Config, {"clusters": 1}, "clusters is 1, every 50; at least 2 and 1"),
-        (DeepClusterV2Config, {"every": 0}, "every 0; at least 2 and 1"),
+        (DeepClusterV2Config, {"clusters": 1}, "clusters is 1; at least 2 is needed"),
+        (DeepClusterV2Config, {"every": 0}, "every is 0; at least 1 is needed"),
         (DeepClusterV2Config, {"clusters": 600, "memory": 512}, "clusters is 600; the memory has 512 embeddings"),
     ],
 )

@@ -158,6 +158,7 @@ def test_jigsaw_refuses_tiles_that_cannot_be(
         ({"permutations": 1}, "permutations is 1; 2 to 24"),
         ({"grid": 3, "permutations": 1001}, "permutations is 1001; 2 to 1000 with a grid of 3"),
         ({"gap": -1}, "gap is -1"),
+        ({"width": 0}, "width is 0; it is a hidden width, at least 1"),
     ],
 )
 def test_jigsaw_refuses_impossible_settings(settings: dict, sentence: str) -> None:
@@ -273,9 +274,11 @@ def test_relative_location_refuses_tiles_that_cannot_be(
         RelativeLocation.check(config, backbone, size, 256)
 
 
-def test_relative_location_refuses_a_negative_gap() -> None:
+def test_relative_location_refuses_a_negative_gap_and_no_width() -> None:
     with pytest.raises(ValueError, match="gap is -1"):
         RelativeLocationConfig(name="relative_location", gap=-1)
+    with pytest.raises(ValueError, match="width is 0; it is a hidden width, at least 1"):
+        RelativeLocationConfig(name="relative_location", width=0)
 
 
 # Colourisation

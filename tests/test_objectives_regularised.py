@@ -1,6 +1,7 @@
 """Regularised objectives against their formulas, and by their properties."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,23 @@ def test_vicreg_weighs_its_terms_as_configured() -> None:
     weighted = build(VICRegConfig(name="vicreg"))(views)
     for name, weight in (("invariance", 25), ("variance", 25), ("covariance", 1)):
         torch.testing.assert_close(weighted[name], weight * plain[name])
+
+
+def test_vicreg_with_a_momentum_encoder_is_the_mean_over_both_pairs() -> None:
+    config = VICRegConfig(name="vicreg", invariance=1, variance=1, covariance=1, momentum=MomentumConfig())
+    objective, (views, _) = halved_student(build(config)), batch(2)
+    z = s1, s2 = objective.embed(views)
+    t1, t2 = objective.targets(views, z)
+    assert not torch.allclose(s1, t1)
+    expected = (terms(s1, t2) + terms(s2, t1)) / 2
+    torch.testing.assert_close(torch.stack(list(objective(views).values())), expected)
+
+
+@pytest.mark.parametrize("name", ["invariance", "variance", "covariance"])
+def test_vicreg_refuses_weights_below_0(name: str) -> None:
+    wrong: Any = {name: -1.0}
+    with pytest.raises(ValueError, match=f"{name} is -1.0; it must be 0 or more"):
+        VICRegConfig(name="vicreg", **wrong)
 
 
 def test_vicreg_sees_a_collapsed_embedding() -> None:
@@ -173,7 +191,7 @@ def test_w_mse_refuses_what_a_whitened_batch_cannot_carry() -> None:
     resnet, wide = ResNetConfig(name="resnet10", width=8), ProjectorConfig(output=128)
     config = WMSEConfig(name="w_mse")
     WMSE.check(config, resnet, 32, 256)
-    with pytest.raises(ValueError, match=r"whitening_size is 128; it must divide .*batch_size, 200: take 200, or"):
+    with pytest.raises(ValueError, match=r"whitening_size is 128; it must divide the 200 images of a batch: take 200"):
         WMSE.check(config, resnet, 32, 200)
     with pytest.raises(ValueError, match=r"projector.output is 128; whitening_size 128 carries 127 .* half of it, 64"):
         WMSE.check(WMSEConfig(name="w_mse", projector=wide), resnet, 32, 256)

@@ -166,7 +166,18 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         ({"variants.simclr.representation": "head"}, "variants.simclr.representation is 'head'"),
         ({"suite.variants": ["mae"], "variants.mae.backbone": {}}, "the objective mae drops or replaces the tokens"),
         ({"suite.variants": ["msn"], "variants.msn.backbone": {}}, "resnet10 does not have; take backbone vit"),
-        ({"suite.variants": ["i_jepa"], "variants.i_jepa.backbone": {}}, "the objective i_jepa drops or replaces"),
+        (
+            {"suite.variants": ["i_jepa"], "variants.i_jepa.backbone": {}},
+            "take backbone vit, or another joint-embedding one with augmentation.mask",
+        ),
+        (
+            {"suite.variants": ["i_jepa"], "variants.i_jepa.backbone.patch": 14},
+            "needs at least 3 x 3: a patch of 7 at most",
+        ),
+        (
+            {"variants.colourisation.augmentation": {"views": 1}},
+            "augmentation changes the colours that colourisation is to tell: set its jitter to null, greyscale to 0",
+        ),
         (
             {"variants.dino.augmentation": {"name": "multi_crop", "views": 2}},
             "augmentation makes 4 global and 2 local views; the objective dino takes 2 global and any local ones",
@@ -184,7 +195,8 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         ),
         (
             {"suite.variants": ["w_mse"], "defaults.pretraining.accumulate": 4},
-            "whitening_size is 128; it must divide",
+            "whitening_size is 128; it must divide the 64 images of a batch: take 64, or another divisor of it "
+            "(pretraining.accumulate works through a batch in 4 parts: each counts)",
         ),
         (
             {"variants.simclr.objective.momentum": {"start": 1.5}},

@@ -54,18 +54,23 @@ def test_a_killed_stage_goes_on_and_ends_as_if_nothing_had_happened(project: Pat
 
 
 @pytest.mark.parametrize(
-    ("variant", "known", "sentence"),
+    ("suite", "variant", "known", "sentence"),
     [
-        ("supervised", {"classes": []}, "supervised needs labels, and these images have none"),
-        ("colourisation", {"grey": True}, "colourisation needs colours, and these images are grey"),
+        (["random"], "supervised", {"classes": []}, "supervised needs labels, and these images have none"),
+        (
+            ["random", "colourisation"],
+            "random",
+            {"grey": True},
+            "colourisation needs colours, and these images are grey",
+        ),
     ],
 )
 def test_images_that_lack_what_an_objective_needs_are_one_sentence(
-    project: Path, variant: str, known: dict[str, Any], sentence: str
+    project: Path, suite: list[str], variant: str, known: dict[str, Any], sentence: str
 ) -> None:
     card = project / "data" / "prepared" / "card.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | known))
-    edit(project, lambda content: content["suite"].update(variants=[variant]))
+    edit(project, lambda content: content["suite"].update(variants=suite))
     refused = run("python", "-m", "tasks.pretrain", variant, "0", cwd=project)
     assert refused.returncode == 1
     assert f"the objective {sentence}: take it out of the suite" in refused.stdout

@@ -46,8 +46,9 @@ class DeepClusterV2Config(JointEmbeddingConfig):
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ValueError(f"temperature is {self.temperature}; it must be above 0")
-        if self.clusters < 2 or self.every < 1:
-            raise ValueError(f"clusters is {self.clusters}, every {self.every}; at least 2 and 1")
+        for name, least in (("clusters", 2), ("every", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least {least} is needed")
         if self.clusters > self.memory:
             raise ValueError(
                 f"clusters is {self.clusters}; the memory has {self.memory} embeddings, take at most those"

@@ -84,9 +84,10 @@ class IJEPA(Objective):
         assert isinstance(backbone, ViTConfig)
         grid = image_size // backbone.patch
         if block_side(grid) < 1:
+            most = max(side for side in range(1, image_size // 3 + 1) if image_size % side == 0)
             raise ValueError(
                 f"backbone.patch is {backbone.patch}, which makes {grid} x {grid} patches of images of {image_size} "
-                f"pixels; the objective i_jepa needs at least 3 x 3: a patch of {image_size // 3} at most"
+                f"pixels; the objective i_jepa needs at least 3 x 3: a patch of {most} at most"
             )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:

@@ -5,12 +5,13 @@ same backbone, and a head on the concatenated representations says which permuta
 
     loss = cross-entropy(head([h_1, ..., h_T]), index of the permutation).
 
-How hard the task is follows from how many permutations there are and how far apart they lie; each is chosen greedily
-for the largest Hamming distance to those before it. Against shortcuts, as in the paper: a random gap between tiles, and
-each tile normalised by its own mean and deviation.
+How hard the task is follows from how many permutations there are and how far apart they lie; each is chosen greedily,
+so that its least Hamming distance to those before it is the largest. Against shortcuts, as in the paper: a random gap
+between tiles, and each tile normalised by its own mean and deviation.
 
 Deviations: the paper's grid is 3 x 3, with up to 1,000 permutations; small images allow 2 x 2, which has only 24. The
-authors choose among all permutations of the tiles, here above 2 x 2 among some thousands.
+authors choose among all permutations of the tiles, here above 2 x 2 among some thousands, and for the largest sum of
+distances, which may leave two of the set close together. Gaps are drawn once for a batch.
 """
 
 import itertools
@@ -45,6 +46,8 @@ class JigsawConfig:
             raise ValueError(f"permutations is {self.permutations}; 2 to {most} with a grid of {self.grid}")
         if self.gap < 0:
             raise ValueError(f"gap is {self.gap}; it must be 0 or more")
+        if self.width < 1:
+            raise ValueError(f"width is {self.width}; it is a hidden width, at least 1")
 
 
 class Jigsaw(Objective):

@@ -14,9 +14,11 @@ ViT-S/16, Sinkhorn-Knopp's algorithm then shares out the targets p+ among the pr
 paper's and the authors' code, which adds log K as well. A smaller view has two targets, and their mean is meant.
 
 Deviations: both large views are anchor and target of each other, where the authors have one target and one anchor of
-large size, and targets are shared out over both; places are drawn for each image, theirs once for a batch; the
-projector's rectifier is not a GELU; there are 128 prototypes (1024); the momentum rises along half a cosine, theirs in
-a line. There is no class token, and the student is evaluated, where the authors evaluate the teacher's.
+large size, and targets are shared out over both; places are drawn for each image, theirs once for a batch; the number
+of dropped patches is rounded, theirs rounded up; the projector's rectifier is not a GELU; there are 128 prototypes
+(1024); the momentum rises to 1 along half a cosine, theirs in a line that ends just below; no gradient is clipped
+(theirs at 3), and weight decay is constant (theirs rises). There is no class token, and the student is evaluated, where
+the authors evaluate the teacher's.
 """
 
 import math
@@ -92,8 +94,8 @@ class MSN(JointEmbedding):
         hidden_patches(config.masked_share, (image_size // backbone.patch) ** 2)
         if config.prototypes > batch_size:
             raise ValueError(
-                f"prototypes is {config.prototypes}; the images of a batch spread over all of them, so that "
-                f"pretraining.batch_size ({batch_size}) is the most"
+                f"prototypes is {config.prototypes}; the images of a batch spread over all of them: take at most "
+                f"{batch_size}"
             )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:

@@ -7,7 +7,8 @@ the middle tile and of one of its 8 neighbours says which neighbour it is:
 
 As with the authors, a tile is in all its pairs what the backbone made of it once (section 3: up to 8 pairs a tile).
 Deviations: the authors' tiles are 96 pixels, half a tile apart and moved by up to 7 pixels, and come from one large
-image; here they are what a small image gives, `gap` pixels apart on average, and pairs of the middle tile alone.
+image; here they are what a small image gives, `gap` pixels apart on average, drawn once for a batch, and pairs of the
+middle tile alone. Where 3 does not divide an image's side, its last rows and columns of pixels are in no tile.
 Against the shortcut by chromatic aberration they project the colours or drop two channels; here each tile is
 normalised, and the recipe's jitter and greyscale do the rest.
 """
@@ -38,6 +39,8 @@ class RelativeLocationConfig:
     def __post_init__(self) -> None:
         if self.gap < 0:
             raise ValueError(f"gap is {self.gap}; it must be 0 or more")
+        if self.width < 1:
+            raise ValueError(f"width is {self.width}; it is a hidden width, at least 1")
 
 
 class RelativeLocation(Objective):

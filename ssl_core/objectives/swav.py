@@ -45,8 +45,9 @@ class SwAVConfig(JointEmbeddingConfig):
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.epsilon <= 0:
             raise ValueError(f"temperature is {self.temperature}, epsilon {self.epsilon}; both must be above 0")
-        if self.prototypes < 2 or self.queue < 0:
-            raise ValueError(f"prototypes is {self.prototypes}, queue {self.queue}; at least 2 and 0")
+        for name, least in (("prototypes", 2), ("queue", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least {least} is needed")
 
 
 class SwAV(JointEmbedding):

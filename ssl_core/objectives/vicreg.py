@@ -37,6 +37,11 @@ class VICRegConfig(JointEmbeddingConfig):
     covariance: float = 1.0
     projector: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=512))
 
+    def __post_init__(self) -> None:
+        for name in ("invariance", "variance", "covariance"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+
 
 class VICReg(JointEmbedding):
     """Views agree, every embedding dimension varies, no two dimensions tell the same."""

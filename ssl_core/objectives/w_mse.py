@@ -63,15 +63,15 @@ class WMSE(JointEmbedding):
         size = config.whitening_size
         if batch_size % size:
             raise ValueError(
-                f"whitening_size is {size}; it must divide pretraining.batch_size, {batch_size}: take "
-                f"{batch_size}, or another divisor of it"
+                f"whitening_size is {size}; it must divide the {batch_size} images of a batch: take {batch_size}, or "
+                "another divisor of it"
             )
         embedding = config.projector.output if config.projector else backbone.representation_size
         if embedding >= size:
             raise ValueError(
                 f"{'projector.output' if config.projector else 'the representation without a projector'} is "
                 f"{embedding}; whitening_size {size} carries {size - 1} dimensions at most, the authors' use is half "
-                f"of it, {size // 2}, and whitening_size may be as large as pretraining.batch_size, {batch_size}"
+                f"of it, {size // 2}, and whitening_size may be as large as a batch, {batch_size}"
             )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
