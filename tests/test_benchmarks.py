@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import ENVIRONMENT, PROJECT
 
+from benchmarks import views
 from benchmarks.page import Section, page
 from benchmarks.timing import ratio, take_turns
 
@@ -66,6 +67,13 @@ def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
     rates = take_turns({"a": lambda: contender("a"), "b": lambda: contender("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert [len(each) for each in rates.values()] == [2, 2]
+
+
+def test_contenders_count_the_images_that_they_make_views_of() -> None:
+    images = views.stored(32, 16)
+    counts = {name: make(images)() for name, make in views.CONTENDERS.items() if name.startswith("torchvision")}
+    assert counts == {"torchvision PIL": 16, "torchvision tensor": 16}  # enough of so slow ones
+    assert views.ours(images, compiled=False)() == 32
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
