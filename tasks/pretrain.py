@@ -53,6 +53,7 @@ def main(variant: str, seed: str) -> None:
     """Write `cells/<cell>/pretrain`: the backbone, the curves of its loss, and pictures of what it saw."""
     settings = parameters.load()
     cell = parameters.cell(settings, variant, seed)
+    refuse_what_images_lack(settings, cell)
     device = settings.compute.use()
     if settings.compute.devices > 1 and not parallel.launched():
         torchrun.start(settings.compute.devices, "tasks.pretrain", variant, seed)
@@ -80,8 +81,6 @@ def main(variant: str, seed: str) -> None:
 def pretrained(settings: Parameters, cell: Cell, device: torch.device, record: Record) -> Pretrained:
     """Pretrain the cell's objective, from its last checkpoint if there is one."""
     data, variant = prepared.load(cells.PREPARED), settings.variant(cell.variant)
-    for name in [cell.variant, *settings.suite.variants]:
-        refuse_what_images_lack(settings.variant(name), data)
     objective = build(variant, data, cell.seed).to(device).to(memory_format=torch.channels_last)
     acceleration = settings.compute.acceleration(device)
     augment = Augment(variant.augmentation, data.card.mean, data.card.std, compiled=acceleration.compiled)
@@ -164,11 +163,16 @@ def build(variant: Variant, data: Prepared, seed: int) -> Objective:
     return objectives.build(variant.objective, backbone, data.card.image_size, len(data.card.classes))
 
 
-def refuse_what_images_lack(variant: Variant, data: Prepared) -> None:
-    """Raise `Refused` where the objective needs of the images what they have not; before any cell of the suite runs."""
-    if variant.objective.name == "supervised" and not data.card.classes:
+def refuse_what_images_lack(settings: Parameters, cell: Cell) -> None:
+    """Raise `Refused` where an objective needs of the images what they have not: the cell's, or another of the suite.
+
+    So the first cell says it, not the one that cannot be had, hours later.
+    """
+    card = prepared.load(cells.PREPARED).card
+    asked = {settings.variant(name).objective.name for name in (cell.variant, *settings.suite.variants)}
+    if "supervised" in asked and not card.classes:
         raise Refused("the objective supervised needs labels, and these images have none: take it out of the suite")
-    if variant.objective.name == "colourisation" and data.card.grey:
+    if "colourisation" in asked and card.grey:
         raise Refused("the objective colourisation needs colours, and these images are grey: take it out of the suite")
 
 

@@ -84,7 +84,7 @@ def _costs(compared: Comparison) -> list[list[str]]:
         "evaluate s": ("evaluate", "seconds", 1, 1),
         "parameters": ("pretrain", "parameters", 1, 0),
         "MFLOP/image": ("pretrain", "flops_per_image", 1e-6, 1),
-        "parameters, step": ("pretrain", "trained_parameters", 1, 0),
+        "parameters, trained": ("pretrain", "trained_parameters", 1, 0),
         "MFLOP/image, step": ("pretrain", "step_flops_per_image", 1e-6, 1),
     }
     made = [["variant", *asked]]

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import typing
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,15 +23,21 @@ NEEDED = {
 """What a sentence says of a value of another type, by pydantic's names of mistakes."""
 
 
-def validate(kind: type[Model], read: Any, where: str, written: Any = None) -> Model:
+def validate(
+    kind: type[Model], read: Any, where: str, written: Any = None, entries: Sequence[int] | None = None
+) -> Model:
     """What was read in the section `where`, as `kind`. Raises `Refused` with a sentence on the first mistake.
 
-    `written` is what the user wrote, where that is shorter.
+    `written` is what the user wrote, where that is shorter: element i of a list that was read comes from `entries[i]`.
     """
     try:
         return kind.model_validate(read)
     except ValidationError as error:
-        sentence = _sentence(error.errors()[0], kind, read if written is None else written, where)
+        mistake = error.errors()[0]
+        section, *place = mistake["loc"] or ("",)
+        if entries and place and isinstance(place[0], int):
+            mistake["loc"] = section, entries[place[0]], *place[1:]
+        sentence = _sentence(mistake, kind, read if written is None else written, where)
         raise Refused(f"params.yaml: {sentence}") from None
 
 
@@ -49,7 +56,8 @@ def _sentence(mistake: Any, kind: Any, written: Any, where: str) -> str:
         case "value_error":
             return f"{key}: {mistake['ctx']['error']}" if key else str(mistake["ctx"]["error"])
         case "literal_error":
-            return f"{key} is {mistake['input']!r}; allowed are {mistake['ctx']['expected']}"
+            expected = mistake["ctx"]["expected"].replace("True", "true").replace("False", "false")
+            return f"{key} is {mistake['input']!r}; allowed are {expected}"
         case "too_long":
             return f"{key} is {mistake['input']}; a list of {mistake['ctx']['max_length']} is needed"
     needed = next((text for kinds, text in NEEDED.items() if mistake["type"] in kinds), mistake["msg"])

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ssl_core import backbones
 from ssl_core.augmentation import Recipe, recipes
@@ -16,11 +16,6 @@ from tasks import cells
 from tasks.validation import allowed, validate
 
 
-def _several(written: Any) -> Any:
-    """One mapping stands for a list of one."""
-    return [written] if isinstance(written, dict) else written
-
-
 class Variant(BaseModel):
     """A named choice of everything that pretrains a backbone, and whether its output or the projector's is kept."""
 
@@ -28,7 +23,7 @@ class Variant(BaseModel):
 
     objective: Annotated[ObjectiveConfig, Field(discriminator="name")]
     backbone: Annotated[BackboneConfig, Field(discriminator="name")]
-    augmentation: Annotated[tuple[Recipe, ...], BeforeValidator(_several)]
+    augmentation: tuple[Recipe, ...]
     pretraining: PretrainingConfig
     representation: Literal["backbone", "projector"] = "backbone"
 
@@ -53,9 +48,11 @@ class Variant(BaseModel):
             raise ValueError(
                 f"augmentation.mask.patch must be backbone.patch, {self.backbone.patch}: a transformer drops tokens"
             )
-        if self.objective.name == "colourisation" and any(kind.jitter or kind.greyscale for kind in self.augmentation):
+        changing = [kind for kind in self.augmentation if kind.jitter or kind.greyscale or kind.solarise]
+        if self.objective.name == "colourisation" and changing:
             raise ValueError(
-                "augmentation changes the colours that colourisation is to tell: set its jitter to null, greyscale to 0"
+                "augmentation changes the colours that colourisation is to tell: set its jitter to null, greyscale and "
+                "solarise to 0"
             )
         projects = isinstance(self.objective, JointEmbeddingConfig) and self.objective.projector
         if self.representation == "projector" and not projects:
@@ -73,11 +70,16 @@ class Variant(BaseModel):
 
 
 def read_variant(written: dict[str, Any], image_size: int, where: str) -> Variant:
-    """The variant that a section `where` writes. Raises `Refused` with a sentence where it is none."""
-    read = written
-    if "augmentation" in written:
-        read = written | {"augmentation": _unfold(written["augmentation"], image_size, where)}
-    return validate(Variant, read, where, written)
+    """The variant that a section `where` writes. Raises `Refused` with a sentence where it is none.
+
+    One mapping of augmentation stands for a list of one, and a recipe's name for the recipe's kinds of views.
+    """
+    if "augmentation" not in written:
+        return validate(Variant, written, where)
+    entries = written["augmentation"] if isinstance(written["augmentation"], list) else [written["augmentation"]]
+    kinds = [(i, kind) for i, entry in enumerate(entries) for kind in _unfold(entry, image_size, where)]
+    read = written | {"augmentation": [kind for _, kind in kinds]}
+    return validate(Variant, read, where, written, entries=[i for i, _ in kinds])
 
 
 def check_possible(variant: Variant, image_size: int) -> None:
@@ -90,8 +92,8 @@ def check_possible(variant: Variant, image_size: int) -> None:
         objective.check(variant.objective, variant.backbone, image_size, seen)
     except ValueError as error:
         parts = variant.pretraining.accumulate
-        told = f" (pretraining.accumulate works through a batch in {parts} parts: each counts)" if parts > 1 else ""
-        raise ValueError(f"{error}{told}") from None
+        told = f" (pretraining.accumulate divides a batch into {parts}, and each part is one here)"
+        raise ValueError(f"{error}{told if parts > 1 and 'batch' in str(error) else ''}") from None
     for recipe in variant.augmentation:
         try:
             recipe.check_images(image_size)
@@ -100,18 +102,14 @@ def check_possible(variant: Variant, image_size: int) -> None:
             raise ValueError(f"augmentation: views of {recipe.size or image_size} pixels: {error}") from None
 
 
-def _unfold(written: Any, image_size: int, where: str) -> Any:
-    """Kinds of views as written, each that names a recipe replaced by the recipe's kinds with its overrides."""
-    if isinstance(written, list):
-        unfolded = [_unfold(each, image_size, where) for each in written]
-        return [kind for each in unfolded for kind in (each if isinstance(each, list) else [each])]
+def _unfold(written: Any, image_size: int, where: str) -> list[Any]:
+    """The kind of views as written, or where it names a recipe, the recipe's kinds with its overrides."""
     if not isinstance(written, dict) or "name" not in written:
-        return written
+        return [written]
     overrides = {key: value for key, value in written.items() if key != "name"}
     if not isinstance(written["name"], str) or written["name"] not in recipes.NAMED:
         names = list(recipes.NAMED)
         raise Refused(
             f"params.yaml: {where}.augmentation.name is {written['name']!r}{allowed(str(written['name']), names)}"
         )
-    kinds = [cells.merge(dataclasses.asdict(kind), overrides) for kind in recipes.NAMED[written["name"]](image_size)]
-    return kinds if len(kinds) > 1 else kinds[0]
+    return [cells.merge(dataclasses.asdict(kind), overrides) for kind in recipes.NAMED[written["name"]](image_size)]

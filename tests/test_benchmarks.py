@@ -1,4 +1,4 @@
-"""The script for a GPU machine works by itself, on what such a machine has."""
+"""The benchmarks measure what they say; the script for a GPU machine works by itself, on what such a machine has."""
 
 import json
 import subprocess
@@ -72,7 +72,10 @@ def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
 def test_contenders_count_the_images_that_they_make_views_of() -> None:
     images = views.stored(32, 16)
     counts = {name: make(images)() for name, make in views.CONTENDERS.items() if name.startswith("torchvision")}
-    assert counts == {"torchvision PIL": 16, "torchvision tensor": 16}  # enough of so slow ones
+    assert counts == {
+        "torchvision PIL": 16,
+        "torchvision tensor": 16,
+    }  # torchvision is slow: it is measured on at least so many
     assert views.ours(images, compiled=False)() == 32
 
 

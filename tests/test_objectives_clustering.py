@@ -191,14 +191,20 @@ def test_deepclusters_label_is_the_cluster_of_the_other_view(momentum: MomentumC
     torch.testing.assert_close(objective(views)["cluster"], torch.stack(losses).mean())
 
 
-def test_deepclusters_memory_is_of_view_1() -> None:
-    objective = build(DEEPCLUSTER)
+@torch.no_grad()
+@pytest.mark.parametrize("momentum", [None, MomentumConfig()])
+def test_deepclusters_memory_is_of_view_1(momentum: MomentumConfig | None) -> None:
+    objective = build(replace(DEEPCLUSTER, momentum=momentum))
     assert isinstance(objective, DeepClusterV2)
+    for p in objective.backbone.parameters():
+        p.mul_(0.5)
     views = batch(2)[0]
-    first, second = objective.embed(views)
+    z = objective.embed(views)
+    first, second = (F.normalize(each, dim=1) for each in objective.targets(views, z))
     objective(views)
-    assert not torch.allclose(F.normalize(first, dim=1), F.normalize(second, dim=1))
-    torch.testing.assert_close(objective.memory()[:32], F.normalize(first, dim=1))
+    assert not torch.allclose(first, second)
+    assert torch.allclose(first, F.normalize(z[0], dim=1)) == (momentum is None)
+    torch.testing.assert_close(objective.memory()[:32], first)
 
 
 def test_deepcluster_clusters_while_the_memory_fills_and_every_so_many_steps() -> None:

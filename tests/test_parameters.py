@@ -168,15 +168,19 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         ({"suite.variants": ["msn"], "variants.msn.backbone": {}}, "resnet10 does not have; take backbone vit"),
         (
             {"suite.variants": ["i_jepa"], "variants.i_jepa.backbone": {}},
-            "take backbone vit, or another joint-embedding one with augmentation.mask",
+            "take backbone vit, or the objective simclr, or another joint-embedding one, with augmentation.mask",
         ),
         (
             {"suite.variants": ["i_jepa"], "variants.i_jepa.backbone.patch": 14},
             "needs at least 3 x 3: a patch of 7 at most",
         ),
         (
+            {"variants.colourisation.augmentation.solarise": 0.5},
+            "solarise to 0",
+        ),
+        (
             {"variants.colourisation.augmentation": {"views": 1}},
-            "augmentation changes the colours that colourisation is to tell: set its jitter to null, greyscale to 0",
+            "augmentation changes the colours that colourisation is to tell: set its jitter to null, greyscale and ",
         ),
         (
             {"variants.dino.augmentation": {"name": "multi_crop", "views": 2}},
@@ -196,7 +200,7 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         (
             {"suite.variants": ["w_mse"], "defaults.pretraining.accumulate": 4},
             "whitening_size is 128; it must divide the 64 images of a batch: take 64, or another divisor of it "
-            "(pretraining.accumulate works through a batch in 4 parts: each counts)",
+            "(pretraining.accumulate divides a batch into 4, and each part is one here)",
         ),
         (
             {"variants.simclr.objective.momentum": {"start": 1.5}},
@@ -258,6 +262,10 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
             "params.yaml: variants.simclr.augmentation.jitter.hew is not known: did you mean hue?",
         ),
         (
+            {"variants.simclr.augmentation": [{"name": "byol"}, {"views": 1, "jitter": {"hew": 0.1}}, {"views": 1}]},
+            "params.yaml: variants.simclr.augmentation.1.jitter.hew is not known: did you mean hue?",
+        ),
+        (
             {"variants.simclr.augmentation": {"crop": 0.3}},
             "variants.simclr.augmentation.crop is 0.3; a mapping, {key: value}, is needed",
         ),
@@ -266,7 +274,10 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
             "variants.simclr.augmentation.crop.scale is [0.1, 0.2, 0.3]; a list of 2 is needed",
         ),
         ({"variants.simclr.augmentation": ["strong"]}, "variants.simclr.augmentation.0 is 'strong'"),
-        ({"variants.simclr.augmentation": "strong"}, "variants.simclr.augmentation is 'strong'"),
+        (
+            {"variants.simclr.augmentation": "strong"},
+            "variants.simclr.augmentation is 'strong'; a mapping, {key: value}, is",
+        ),
         (
             {"variants.simclr.augmentation": {"mask": {"patch": 5}}},
             "variants.simclr: augmentation: views of 28 pixels: mask.patch is 5",
@@ -276,7 +287,7 @@ def test_the_defaults_may_name_a_recipe_whose_operations_a_variant_switches_off(
         ({"defaults.backbone.name": "resnet11"}, "backbone.name"),
         ({"compute.device": "tpu"}, "compute.device is 'tpu'; allowed are 'auto', 'cpu' or 'cuda'"),
         ({"compute.devices": 0}, "compute: threads is 2, devices 0; at least 1 is needed"),
-        ({"compute.compiled": "often"}, "compute.compiled is 'often'; allowed are 'auto', True or False"),
+        ({"compute.compiled": "often"}, "compute.compiled is 'often'; allowed are 'auto', true or false"),
         ({"defaults.pretraining.accumulate": 3}, "accumulate is 3; it must divide batch_size (256)"),
         ({"defaults.pretraining.optimiser.name": "lion"}, "optimiser.name is 'lion'"),
         ({"defaults.backbone.stem": "imagenet"}, "smaller than the stride of resnet10 with backbone.stem imagenet, 32"),
@@ -336,3 +347,9 @@ def test_what_cannot_be_compiled_is_refused_where_it_is_asked_for(monkeypatch: p
     assert parameters.Compute().acceleration(gpu) == Acceleration(captured=True)
     with pytest.raises(Refused, match=r"compute.compiled is true, but there is no C\+\+ compiler"):
         parameters.Compute(compiled=True).acceleration(cpu)
+
+
+def test_a_refusal_that_no_batch_is_to_blame_for_does_not_speak_of_its_parts(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"suite.variants": ["mae"], "variants.mae.backbone": {}}
+    with pytest.raises(Refused, match=r"or the objective denoising_autoencoder with its masking noise$"):
+        parameters.load(written(tmp_path, **changes, **{"defaults.pretraining.accumulate": 4}))

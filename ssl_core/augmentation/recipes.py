@@ -36,8 +36,8 @@ def weak(image_size: int) -> tuple[Recipe, ...]:
 def multi_crop(image_size: int) -> tuple[Recipe, ...]:
     """BYOL's two views of a large part, and four of half the side of a small part (DINO, arXiv:2104.14294).
 
-    DINO's default is eight of 0.43 of the side, SwAV's six. The side is a multiple of 4, so that a transformer's
-    patches of 4 pixels fill it.
+    DINO's default is eight of 0.43 of the side, SwAV's six. The local views' side here is a multiple of 4, so that
+    a transformer's patches of 4 pixels fill it.
     """
     whole = tuple(replace(kind, crop=RandomResizedCrop(scale=(0.25, 1.0))) for kind in byol(image_size))
     local = replace(

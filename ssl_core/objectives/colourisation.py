@@ -18,8 +18,8 @@ nearest neighbours, and no class weighs more than another (the paper's rebalanci
 given the pooled representation, which is what is evaluated, where the authors' network keeps its map of features. The
 authors evaluate on grey images; here the backbone is evaluated on coloured ones as every other method's.
 
-The recipe must leave the colours alone: jitter null, greyscale 0. Grey images have nothing to learn from. Both are
-refused.
+The recipe must leave the colours alone: jitter null, greyscale and solarise 0. Grey images have nothing to learn from.
+A recipe that changes colours is refused, and so are grey images.
 """
 
 from dataclasses import dataclass

@@ -7,9 +7,9 @@ A view x is corrupted to x~, encoded and decoded; the decoder sees the represent
 
 e standard normal; x standardised (mean 0, variance 1 a channel), so that 0 is the mean colour. A pixel of salt and
 pepper is -2 or 2 in all channels, with the same chance. Each corruption is 0 where it is switched off; with all of them
-off this is a plain autoencoder. The distance is the mean squared error (2010; in 2008, of values from 0 to 1, the
-cross-entropy), or another of `reconstruction.py`. Deviations: the paper's layers are trained one by one, this network
-at once; the paper's masking noise hides single pixels, which is `patch: 1` here.
+off this is a plain autoencoder. The distance is the mean squared error, as in the paper of 2010 (that of
+2008 has the cross-entropy, of values from 0 to 1), or another of `reconstruction.py`. Deviations: the paper's layers
+are trained one by one, this network at once; its masking noise hides single pixels, which is `patch: 1` here.
 """
 
 from dataclasses import dataclass

@@ -33,11 +33,14 @@ class Objective(nn.Module):
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Raise ValueError, saying what would be possible, where `config` does not go with the rest."""
         if cls.needs_transformer and not isinstance(backbone, ViTConfig):
-            generative = "the objective denoising_autoencoder with its masking noise"
-            near = generative if cls.family == "generative" else "another joint-embedding one with augmentation.mask"
+            near = (
+                "denoising_autoencoder with its masking noise"
+                if cls.family == "generative"
+                else "simclr, or another joint-embedding one, with augmentation.mask"
+            )
             raise ValueError(
                 f"the objective {config.name} drops or replaces the tokens of hidden patches, which {backbone.name} "
-                f"does not have; take backbone vit, or {near}"
+                f"does not have; take backbone vit, or the objective {near}"
             )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
