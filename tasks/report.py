@@ -75,21 +75,21 @@ def _choices(cell: Cell) -> dict[str, Any]:
 
 
 def _costs(compared: Comparison) -> list[list[str]]:
-    """Header and a row a variant of what its cells were observed to cost, means over seeds."""
-    asked = {
-        "pretrain s": ("pretrain", "seconds", 1, 0),
-        "images/s": ("pretrain", "images_per_second", 1, 0),
-        "peak MiB": ("pretrain", "peak_memory_bytes", 2**-20, 0),
-        "embed s": ("embed", "seconds", 1, 1),
-        "evaluate s": ("evaluate", "seconds", 1, 1),
-        "parameters": ("pretrain", "parameters", 1, 0),
-        "MFLOP/image": ("pretrain", "flops_per_image", 1e-6, 1),
-        "parameters, trained": ("pretrain", "trained_parameters", 1, 0),
-        "MFLOP/image, step": ("pretrain", "step_flops_per_image", 1e-6, 1),
-    }
-    made = [["variant", *asked]]
+    """Two header rows, and a row a variant of what its cells were observed to cost, means over seeds."""
+    asked = [
+        ("pretraining", "s", "pretrain", "seconds", 1, 0),
+        ("", "images/s", "pretrain", "images_per_second", 1, 0),
+        ("", "MiB", "pretrain", "peak_memory_bytes", 2**-20, 0),
+        ("", "parameters", "pretrain", "trained_parameters", 1, 0),
+        ("", "MFLOP", "pretrain", "step_flops_per_image", 1e-6, 1),
+        ("embed", "s", "embed", "seconds", 1, 1),
+        ("evaluate", "s", "evaluate", "seconds", 1, 1),
+        ("evaluated", "parameters", "pretrain", "parameters", 1, 0),
+        ("", "MFLOP", "pretrain", "flops_per_image", 1e-6, 1),
+    ]
+    made = [["", *(group for group, *_ in asked)], ["variant", *(column for _, column, *_ in asked)]]
     for variant in compared.figures:
-        found = [(compared.cost(variant, stage, name), scale, digits) for stage, name, scale, digits in asked.values()]
+        found = [(compared.cost(variant, stage, name), scale, digits) for _, _, stage, name, scale, digits in asked]
         texts = [table.UNKNOWN if one is None else f"{scale * one.mean:,.{digits}f}" for one, scale, digits in found]
         made.append([variant, *texts])
     return made
