@@ -105,6 +105,13 @@ def build(config: Any, seed: int = 0, size: int = SIZE, backbone: BackboneConfig
     return objectives.build(config, backbones.build(backbone or backbone_of(config), size), size, CLASSES)
 
 
+@torch.no_grad()
+def halve_student(objective: Objective) -> None:
+    """Make the student another network than its teacher."""
+    for p in objective.backbone.parameters():
+        p.mul_(0.5)
+
+
 def batch(views: int, count: int = 32, size: int = SIZE) -> tuple[list[View], Tensor]:
     """Views of images that differ by more than noise: each a random 3 x 3 pattern, enlarged."""
     generator = torch.Generator().manual_seed(1)

@@ -71,11 +71,9 @@ def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
 
 def test_contenders_count_the_images_that_they_make_views_of() -> None:
     images = views.stored(32, 16)
+    # torchvision is slow: it is measured on 16 images at least, not on all.
     counts = {name: make(images)() for name, make in views.CONTENDERS.items() if name.startswith("torchvision")}
-    assert counts == {
-        "torchvision PIL": 16,
-        "torchvision tensor": 16,
-    }  # torchvision is slow: it is measured on at least so many
+    assert counts == {"torchvision PIL": 16, "torchvision tensor": 16}
     assert views.ours(images, compiled=False)() == 32
 
 

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from every_objective import EVERY, SIZE, batch, build
+from every_objective import EVERY, SIZE, batch, build, halve_student
 from torch import Tensor
 
 from ssl_core.augmentation import View
 from ssl_core.backbones import ViTConfig
 from ssl_core.heads import MomentumConfig, Teacher
 from ssl_core.objectives import OBJECTIVES, Objective
+from ssl_core.objectives.deepcluster_v2 import DeepClusterV2
 from ssl_core.objectives.joint_embedding import JointEmbedding
+from ssl_core.objectives.nnclr import NNCLR
 
 
 def teacher_of(objective: Objective) -> Teacher | None:
@@ -108,6 +110,23 @@ def test_a_teacher_begins_as_its_student_and_follows_it_in_every_network(config:
     objective.after_step(1 / 3)
     for ours, first in zip(teacher.parameters(), before, strict=True):
         torch.testing.assert_close(ours - first, torch.full_like(first, 1 - config.momentum.at(1 / 3)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "name", ["nnclr", "nnclr, momentum encoder", "deepcluster_v2", "deepcluster_v2, momentum encoder"]
+)
+def test_what_is_kept_of_a_batch_are_the_targets_of_view_1(name: str) -> None:
+    objective, views = build(EVERY[name]), batch(2)[0]
+    assert isinstance(objective, NNCLR | DeepClusterV2)
+    halve_student(objective)
+    z = objective.embed(views)
+    first, second = (F.normalize(each, dim=1) for each in objective.targets(views, z))
+    objective(views)
+    assert not torch.allclose(first, second)
+    assert torch.allclose(first, F.normalize(z[0], dim=1)) == (name not in TAUGHT)
+    kept = objective.queue if isinstance(objective, NNCLR) else objective.memory
+    torch.testing.assert_close(kept()[: len(first)], first)
 
 
 @every

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import pytest
 import torch
 import torch.nn.functional as F
-from every_objective import batch, build
+from every_objective import batch, build, halve_student
 from torch import Tensor
 
 from ssl_core.augmentation import View
@@ -26,9 +26,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def halved_student(objective: object, kind: type[Kind]) -> Kind:
     """In evaluation mode; a student that is no longer its teacher."""
     assert isinstance(objective, kind)
-    with torch.no_grad():
-        for p in objective.backbone.parameters():
-            p.mul_(0.5)
+    halve_student(objective)
     return objective.eval()
 
 

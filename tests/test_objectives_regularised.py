@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from every_objective import batch, build
+from every_objective import batch, build, halve_student
 from torch import Tensor
 
 from ssl_core.augmentation import View
@@ -29,9 +29,7 @@ def halved_student(objective: object) -> JointEmbedding:
     """In evaluation mode, its student no longer its teacher."""
     assert isinstance(objective, JointEmbedding)
     assert objective.teacher
-    with torch.no_grad():
-        for p in objective.backbone.parameters():
-            p.mul_(0.5)
+    halve_student(objective)
     return objective.eval()
 
 
