@@ -36,9 +36,10 @@ ui: $(INSTALLED) ## Start the MLflow and Prefect pages; Ctrl-C ends both
 	@python -m flows.ui
 
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock, and with the benchmarks' peers into benchmarks/
-	@$(UV) pip compile --quiet --generate-hashes --group dev --python-version 3.11 pyproject.toml -o requirements.lock
-	@$(UV) pip compile --quiet --generate-hashes --group bench --python-version 3.11 -c requirements.lock pyproject.toml \
-		-o benchmarks/requirements.lock
+	@$(UV) pip compile --quiet --universal --fork-strategy fewest --generate-hashes --group dev --python-version 3.11 \
+		pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --universal --fork-strategy fewest --generate-hashes --group bench --python-version 3.11 \
+		pyproject.toml -c requirements.lock -o benchmarks/requirements.lock
 
 clean: ## Remove what a run made, but not the data, the cache or the environment
 	@rm -rf cells figures results checkpoints
@@ -46,7 +47,7 @@ clean: ## Remove what a run made, but not the data, the cache or the environment
 $(INSTALLED): requirements.lock
 $(PEERS): benchmarks/requirements.lock
 $(INSTALLED) $(PEERS): | $(UV)
-	@$(UV) venv --quiet --allow-existing --python 3.11 $(@D)
+	@$(UV) venv --quiet --allow-existing $(@D)
 	@$(UV) pip sync --python $(@D)/bin/python --require-hashes --compile-bytecode $<
 	@touch $@
 
