@@ -1,5 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro test check bench ui lock clean
+.PHONY: help repro without-git test check bench ui lock clean
+
+# A shell for every line: the make 3.81 of macOS looks a plain command up in the PATH that it was started with.
+SHELL := bash
+
+# Looked up before .venv's own come first.
+UV := $(shell command -v uv || echo .uv/bin/uv)
+PYTHON := $(shell command -v python3)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DO_NOT_TRACK := true
@@ -7,19 +14,39 @@ export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-UV := $(shell command -v uv || echo .uv/bin/uv)
-PYTHON := $(shell command -v python3)
+PYTHONS := Python 3.11, 3.12 or 3.13
 INSTALLED := .venv/.installed
 PEERS := .venv-bench/.installed
 
-help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+# `say` ends make with one sentence. `blame` tells from what an installer printed whether the network failed; if not, shows it.
+define SAY
+say() { echo "stopgrad: $$1" >&2; exit 1; }; \
+blame() { \
+	case $$1 in *"error sending request"* | *Retrying* | *"from versions: none"*) \
+		say "the package index cannot be reached: connect to a network, or name a mirror in PIP_INDEX_URL and UV_DEFAULT_INDEX";; \
+	esac; \
+	printf '%s\n' "$$1" >&2; say "$$2"; \
+};
+endef
 
-repro: $(INSTALLED) ## Run what params.yaml asks for and has not been run, and print the table
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+repro: $(INSTALLED) without-git ## Run what params.yaml asks for and has not been run, and print the table
 	@dvc repro
 	@python -m tasks.table
 
+# Outside a git repository (an unpacked archive) DVC refuses everything, unless it is told that there is none.
+without-git: $(INSTALLED)
+	@up=$$PWD; while [[ $$up && ! -e $$up/.git ]]; do up=$${up%/*}; done; \
+	[[ $$up ]] || grep -qs no_scm .dvc/config.local || { \
+		dvc config --local core.no_scm true; \
+		echo "stopgrad: no git repository is here, so that DVC works without; after git init, delete .dvc/config.local"; \
+	}
+
 test: $(INSTALLED) ## Run the tests, several files at once
+	@$(SAY) git ls-files --error-unmatch Makefile > /dev/null 2>&1 || \
+		say "the tests copy what git tracks: install git, and work in a clone, or say git init and git add -A here"
 	@python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 
 check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
@@ -32,24 +59,40 @@ bench: $(PEERS) ## Measure speed and memory on this machine, beside other librar
 	@.venv-bench/bin/python -m pytest -q tests/test_against_lightly.py
 	@.venv-bench/bin/python -m benchmarks
 
-ui: $(INSTALLED) ## Start the MLflow and Prefect pages; Ctrl-C ends both
+ui: $(INSTALLED) without-git ## Start the MLflow and Prefect pages; Ctrl-C ends both
 	@python -m flows.ui
 
+# One version of each package for all platforms and Pythons, with markers where a platform has none of it.
+COMPILE = said=$$($(UV) pip compile --quiet --universal --fork-strategy fewest --generate-hashes --python-version 3.11 \
+	pyproject.toml $(1) 2>&1) || blame "$$said" "pyproject.toml cannot be resolved, as uv says above"
+
 lock: $(UV) ## Resolve pyproject.toml into requirements.lock, and with the benchmarks' peers into benchmarks/
-	@$(UV) pip compile --quiet --universal --fork-strategy fewest --generate-hashes --group dev --python-version 3.11 \
-		pyproject.toml -o requirements.lock
-	@$(UV) pip compile --quiet --universal --fork-strategy fewest --generate-hashes --group bench --python-version 3.11 \
-		pyproject.toml -c requirements.lock -o benchmarks/requirements.lock
+	@$(SAY) $(call COMPILE,--group dev -o requirements.lock)
+	@$(SAY) $(call COMPILE,--group bench -c requirements.lock -o benchmarks/requirements.lock)
 
 clean: ## Remove what a run made, but not the data, the cache or the environment
 	@rm -rf cells figures results checkpoints
 
 $(INSTALLED): requirements.lock
 $(PEERS): benchmarks/requirements.lock
+# uv takes the python3 that is here if pyproject.toml allows it, else another that it finds or fetches. What a lock has no wheel
+# of is built with the lock's own setuptools. The dry run finds out that there is no network before anything is changed.
+SYNC = $(UV) pip sync --python $(@D)/bin/python --require-hashes --build-constraints $<
 $(INSTALLED) $(PEERS): | $(UV)
-	@$(UV) venv --quiet --allow-existing $(@D)
-	@$(UV) pip sync --python $(@D)/bin/python --require-hashes --compile-bytecode $<
+	@$(SAY) said=$$(UV_PYTHON_PREFERENCE=system $(UV) venv --quiet --allow-existing $(@D) 2>&1) || { \
+		case $$said in *"No interpreter found"* | *"Failed to inspect Python"* | *"Failed to download"*) \
+			there=$(if $(PYTHON),$$($(PYTHON) --version 2> /dev/null || echo broken),missing); \
+			say "$(PYTHONS) is needed; python3 is $$there, and uv could not fetch another: install one";; \
+		esac; \
+		blame "$$said" "$(@D) could not be made, as uv says above"; \
+	}
+	@$(SAY) said=$$($(SYNC) --dry-run --quiet $< 2>&1) || blame "$$said" "$< cannot be installed here, as uv says above"
+	@$(SAY) $(SYNC) --compile-bytecode $< || say "the installation stopped, as uv says above; make goes on from there"
 	@touch $@
 
 .uv/bin/uv:
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+	@$(SAY) [[ "$(PYTHON)" ]] || say "no python3 is here: install $(PYTHONS) with pip"; \
+	$(PYTHON) -m pip --version > /dev/null 2>&1 || \
+		say "$(PYTHON) has no pip: install it (the package python3-pip of Debian, Ubuntu and Fedora), or uv"; \
+	said=$$($(PYTHON) -m pip install --quiet --disable-pip-version-check --retries 1 --target .uv uv 2>&1) || \
+		blame "$$said" "pip could not install uv, as it says above"
