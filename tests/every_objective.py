@@ -93,7 +93,7 @@ EVERY: dict[str, Any] = {
 
 def backbone_of(config: Any) -> BackboneConfig:
     """A small transformer where the objective needs one, or makes tiles too small for a residual network."""
-    if OBJECTIVES[type(config)].needs_transformer or isinstance(config, RelativeLocationConfig):
+    if OBJECTIVES[type(config)].needs_tokens or isinstance(config, RelativeLocationConfig):
         return ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2)
     return ResNetConfig(name="resnet10", width=8)
 

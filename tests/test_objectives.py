@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from every_objective import EVERY, SIZE, batch, build, halve_student
-from torch import Tensor
+from every_objective import CLASSES, EVERY, SIZE, batch, build, halve_student
+from torch import Tensor, nn
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import ViTConfig
+from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.backbones.tokens import take
 from ssl_core.heads import MomentumConfig, Teacher
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.deepcluster_v2 import DeepClusterV2
 from ssl_core.objectives.joint_embedding import JointEmbedding
 from ssl_core.objectives.nnclr import NNCLR
+from ssl_core.objectives.random import Random, RandomConfig
 
 
 def teacher_of(objective: Objective) -> Teacher | None:
@@ -30,13 +32,14 @@ def loss(objective: Objective, seed: int = 0) -> Tensor:
     return torch.stack(list(terms.values())).sum()
 
 
+KIND: dict[Any, type[Objective]] = dict(OBJECTIVES)
 every = pytest.mark.parametrize("config", EVERY.values(), ids=EVERY)
 TAUGHT = {name: config for name, config in EVERY.items() if getattr(config, "momentum", None)}
 
 
 def those(said: Callable[[type[Objective]], bool]) -> pytest.MarkDecorator:
     """The configurations of whose objectives something is said."""
-    found = {name: config for name, config in EVERY.items() if said(OBJECTIVES[type(config)])}
+    found = {name: config for name, config in EVERY.items() if said(KIND[type(config)])}
     return pytest.mark.parametrize("config", found.values(), ids=found)
 
 
@@ -79,14 +82,52 @@ def test_gradients_reach_every_parameter_of_the_encoder_and_none_of_the_teacher(
         assert all(p.grad is None for p in teacher.parameters())
 
 
-def test_who_takes_smaller_views_and_who_takes_masked_ones() -> None:
+def test_what_objectives_take_and_need() -> None:
     def named(said: Callable[[type[Objective]], bool]) -> set[str]:
-        return {config.name for config in EVERY.values() if said(OBJECTIVES[type(config)])}
+        return {config.name for config in [*EVERY.values(), RandomConfig(name="random")] if said(KIND[type(config)])}
 
     assert named(lambda kind: kind.local_views) == {"lejepa", "dino", "swav", "deepcluster_v2", "msn"}
-    assert named(lambda kind: kind.needs_transformer) == {"mae", "simmim", "msn", "i_jepa"}
+    assert named(lambda kind: kind.needs_tokens) == {"mae", "simmim", "msn", "i_jepa"}
+    assert named(lambda kind: kind.needs_labels) == {"supervised"}
+    assert named(lambda kind: kind.needs_colours) == {"colourisation"}
+    assert named(lambda kind: not kind.trained) == {"random"}
     compared = named(lambda kind: issubclass(kind, JointEmbedding))
-    assert named(lambda kind: kind.masked_views) == compared - {"msn"} | {"supervised"}
+    assert named(lambda kind: kind.masked_views) == compared - {"msn"} | {"supervised", "random"}
+
+
+@every
+def test_what_is_kept_is_what_a_pretraining_is_evaluated_by(config: Any) -> None:
+    objective = build(config)
+    switches = {"projector": "projector", "momentum": "teacher"}
+    expected = [name for switch, name in switches.items() if getattr(config, switch, None)]
+    assert list(KIND[type(config)].representations(config)) == ["backbone", *expected]
+    kept = objective.kept()
+    assert list(kept) == ["backbone", *expected]
+    assert kept["backbone"] is objective.encoder
+    optimiser = torch.optim.SGD([p for p in objective.parameters() if p.requires_grad], lr=0.1)
+    loss(objective).backward()
+    optimiser.step()
+    objective.after_step(0.5)
+    objective.eval()
+    images = batch(1, count=4)[0][0].images
+    h = objective.encoder(images)
+    assert h.shape == (4, objective.encoder.representation_size)
+    if "projector" in kept:
+        assert isinstance(objective, JointEmbedding)
+        assert kept["projector"] is objective.projector
+        assert kept["projector"](h).shape == (4, config.projector.output)
+    if "teacher" in kept:
+        assert kept["teacher"] is objective.get_submodule("teacher.networks.0")
+        taught = kept["teacher"](images)
+        assert taught.shape == h.shape
+        assert not torch.equal(taught, h)
+
+
+def test_of_the_untrained_baseline_the_backbone_is_kept() -> None:
+    config = RandomConfig(name="random")
+    objective = build(config)
+    assert Random.representations(config) == tuple(objective.kept()) == ("backbone",)
+    assert objective.kept()["backbone"] is objective.backbone
 
 
 def test_the_momentum_rises_along_half_a_cosine() -> None:
@@ -156,7 +197,7 @@ def test_the_loss_falls_on_a_toy_set_and_the_representation_does_not_collapse(co
 
 
 @every
-def test_only_the_supervised_baseline_uses_labels(config: Any) -> None:
+def test_only_those_that_need_labels_use_them(config: Any) -> None:
     objective = build(config)
     views, labels = batch(objective.views)
     objective.eval()
@@ -166,7 +207,7 @@ def test_only_the_supervised_baseline_uses_labels(config: Any) -> None:
         return torch.stack(list(objective(views, given).values())).sum()
 
     same = torch.equal(value(labels), value(labels.roll(1)))
-    assert same == (config.name != "supervised")
+    assert same == (not objective.needs_labels)
 
 
 @those(lambda kind: kind.local_views)
@@ -202,6 +243,48 @@ def test_a_transformer_leaves_out_what_views_hide(config: Any) -> None:
     expected = value(images)
     torch.testing.assert_close(value([torch.where(hidden, 7.0, each) for each in images]), expected)
     assert value([torch.where(hidden, each, 7.0) for each in images]) != expected
+
+
+class Learnt(nn.Module):
+    """A backbone of another kind that has tokens: their positions are learnt."""
+
+    patch, representation_size = 4, 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.mix = nn.Conv2d(3, 12, 4, stride=4), nn.Linear(12, 12)
+        self.codes = nn.Parameter(torch.randn(16, 12))
+
+    def forward(self, images: Tensor, visible: Tensor | None = None) -> Tensor:
+        tokens = self.embed(images)
+        return self.encode(tokens if visible is None else take(tokens, visible)).mean(dim=1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        return self.patches(images).flatten(2).transpose(1, 2) + self.positions(4, 4)
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        return self.mix(tokens + tokens.mean(dim=1, keepdim=True))
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        assert rows * columns == len(self.codes)
+        return self.codes
+
+
+@those(lambda kind: kind.needs_tokens)
+def test_any_backbone_with_tokens_will_do(config: Any) -> None:
+    torch.manual_seed(0)
+    made: Any = KIND[type(config)]
+    objective: Objective = made(config, Learnt(), SIZE, CLASSES)
+    value = loss(objective)
+    assert value.isfinite()
+    value.backward()
+    assert all(p.grad is not None and p.grad.any() for p in objective.backbone.parameters())
+
+
+@those(lambda kind: kind.needs_tokens)
+def test_a_backbone_without_tokens_is_refused_where_they_are_needed(config: Any) -> None:
+    with pytest.raises(ValueError, match=f"the objective {config.name} drops .* resnet10 does not have; take backbone"):
+        KIND[type(config)].check(config, ResNetConfig(name="resnet10"), SIZE, 32)
 
 
 @every

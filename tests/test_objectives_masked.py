@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ssl_core.augmentation import View
 from ssl_core.backbones import ResNetConfig, ViTConfig
-from ssl_core.backbones.vit import ViT, take
+from ssl_core.backbones.tokens import take
+from ssl_core.backbones.vit import ViT
 from ssl_core.heads import MomentumConfig
 from ssl_core.objectives.i_jepa import IJEPA, IJEPAConfig, block_side, distance, draw_blocks
 from ssl_core.objectives.msn import MSN, MSNConfig, cross_entropy, entropy_shortfall

@@ -6,9 +6,11 @@ of stride 1 without a max-pool, as SimCLR used for CIFAR-10 (arXiv:2002.05709, a
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
+
+from ssl_core.errors import Refused
 
 if TYPE_CHECKING:
     from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -22,6 +24,7 @@ DEPTHS = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet50": (3, 4,
 class ResNetConfig:
     """A residual network: its depth, the channels of its first stage, and its stem."""
 
+    patch: ClassVar[int] = 0  # it has no tokens
     name: Literal["resnet10", "resnet18", "resnet50"]
     width: int = 64
     stem: Literal["small", "imagenet"] = "small"
@@ -39,6 +42,17 @@ class ResNetConfig:
     def representation_size(self) -> int:
         """Channels of the last features: bottleneck blocks have four times as many."""
         return 8 * self.width * (4 if self.name == "resnet50" else 1)
+
+    def check(self, image_size: int) -> None:
+        """Raise `Refused` where images of `image_size` pixels are smaller than the stride.
+
+        They would be one position of the last features, mostly padding.
+        """
+        if image_size < self.stride:
+            raise Refused(
+                f"images of {image_size} pixels are smaller than the stride of {self.name} with backbone.stem "
+                f"{self.stem}, {self.stride}; take larger images{', or the stem small' if self.stride > 8 else ''}"
+            )
 
 
 class ResNet(nn.Module):

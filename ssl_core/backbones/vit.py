@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_core.backbones.tokens import take
+from ssl_core.errors import Refused
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViTConfig:
@@ -30,9 +33,19 @@ class ViTConfig:
             raise ValueError(f"width is {self.width}; a multiple of 4 x heads ({4 * self.heads}) is needed")
 
     @property
+    def stride(self) -> int:
+        """Pixels between two tokens."""
+        return self.patch
+
+    @property
     def representation_size(self) -> int:
         """The size of the mean token."""
         return self.width
+
+    def check(self, image_size: int) -> None:
+        """Raise `Refused` where images of `image_size` pixels are not whole patches."""
+        if image_size % self.patch:
+            raise Refused(f"backbone.patch is {self.patch}; it must divide the image size, {image_size}")
 
 
 class Attention(nn.Module):
@@ -75,7 +88,7 @@ class ViT(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.representation_size, self.stride, self.patch = config.representation_size, config.patch, config.patch
+        self.representation_size, self.stride, self.patch = config.representation_size, config.stride, config.patch
         self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
@@ -95,17 +108,15 @@ class ViT(nn.Module):
         In float32 under autocast too, and so is what the blocks add to: in bfloat16 that sum rounds small parts away.
         """
         grid = self.patches(images)
-        width, rows, columns = grid.shape[1:]
-        return grid.flatten(2).transpose(1, 2) + positions(rows, columns, width, grid.device)
+        return grid.flatten(2).transpose(1, 2) + self.positions(*grid.shape[2:])
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        """What `embed` adds to each token, float32 [rows x columns, width]."""
+        return positions(rows, columns, self.representation_size, self.patches.weight.device)
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Tokens [B, K, width] after all blocks and the last norm."""
         return self.norm(self.blocks(tokens))
-
-
-def take(tokens: Tensor, places: Tensor) -> Tensor:
-    """Each image's tokens [B, K, C] at its places, int64 [B, K], of all its tokens [B, T, C]."""
-    return tokens.gather(1, places[:, :, None].expand(-1, -1, tokens.shape[-1]))
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

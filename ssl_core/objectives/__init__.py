@@ -74,4 +74,4 @@ def build(config: ObjectiveConfig, backbone: Backbone, image_size: int, classes:
     return OBJECTIVES[type(config)](config, backbone, image_size, classes)
 
 
-__all__ = ["OBJECTIVES", "Objective", "ObjectiveConfig", "Supervised", "build"]
+__all__ = ["OBJECTIVES", "Objective", "ObjectiveConfig", "build"]

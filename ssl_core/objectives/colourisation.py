@@ -57,6 +57,7 @@ class Colourisation(Objective):
 
     family: ClassVar[str] = "pretext"
     views: ClassVar[int] = 1
+    needs_colours: ClassVar[bool] = True
 
     def __init__(self, config: ColourisationConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)

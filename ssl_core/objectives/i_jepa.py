@@ -28,11 +28,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone, BackboneConfig
-from ssl_core.backbones.vit import ViT, ViTConfig, take
+from ssl_core.backbones import Backbone, BackboneConfig, with_tokens
+from ssl_core.backbones.tokens import take
 from ssl_core.heads import MomentumConfig, Teacher
 from ssl_core.objectives.objective import Objective, in_float32
 from ssl_core.objectives.patches import PatchDecoder, check_decoder, patchify, with_patches
@@ -60,12 +60,12 @@ class IJEPA(Objective):
 
     family: ClassVar[str] = "joint-embedding, masked"
     views: ClassVar[int] = 1
-    needs_transformer: ClassVar[bool] = True
+    needs_tokens: ClassVar[bool] = True
 
     def __init__(self, config: IJEPAConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)
-        assert isinstance(backbone, ViT)
-        self.patch, self.grid = backbone.patch, image_size // backbone.patch
+        self.patch = with_tokens(backbone).patch
+        self.grid = image_size // self.patch
         self.block = block_side(self.grid)
         self.teacher = Teacher(config.momentum, backbone) if config.momentum else None
         self.predictor = PatchDecoder(
@@ -81,7 +81,6 @@ class IJEPA(Objective):
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Refuse images of too few patches for a block."""
         super().check(config, backbone, image_size, batch_size)
-        assert isinstance(backbone, ViTConfig)
         grid = image_size // backbone.patch
         if block_side(grid) < 1:
             most = max(side for side in range(1, image_size // 3 + 1) if image_size % side == 0)
@@ -89,6 +88,15 @@ class IJEPA(Objective):
                 f"backbone.patch is {backbone.patch}, which makes {grid} x {grid} patches of images of {image_size} "
                 f"pixels; the objective i_jepa needs at least 3 x 3: a patch of {most} at most"
             )
+
+    @classmethod
+    def representations(cls, config: IJEPAConfig) -> tuple[str, ...]:
+        """With the teacher where there is one."""
+        return *super().representations(config), *(("teacher",) if config.momentum else ())
+
+    def kept(self) -> dict[str, nn.Module]:
+        """With the teacher's backbone where there is one."""
+        return super().kept() | ({"teacher": self.teacher.networks[0]} if self.teacher else {})
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The smooth L1 distance of the blocks' predicted tokens from the teacher's."""
@@ -99,8 +107,8 @@ class IJEPA(Objective):
 
     def predict(self, images: Tensor, context: Tensor, blocks: Tensor) -> Tensor:
         """Predicted tokens [B, BLOCKS x b^2, C] at the blocks [B, BLOCKS, b^2], from the context [B, K] alone."""
-        assert isinstance(self.backbone, ViT)
-        tokens = self.backbone.encode(take(self.backbone.embed(images), context))
+        backbone = with_tokens(self.backbone)
+        tokens = backbone.encode(take(backbone.embed(images), context))
         # A block must not see which the other blocks are: each goes through the predictor by itself.
         apart = self.predictor(
             tokens.repeat_interleave(BLOCKS, dim=0), context.repeat_interleave(BLOCKS, dim=0), blocks.flatten(0, 1)
@@ -110,8 +118,7 @@ class IJEPA(Objective):
     @torch.no_grad()
     def targets(self, images: Tensor) -> Tensor:
         """The teacher's tokens [B, T, C] of whole images, normalised, without gradients."""
-        teacher = self.teacher.networks[0] if self.teacher else self.backbone
-        assert isinstance(teacher, ViT)
+        teacher = with_tokens(self.teacher.networks[0] if self.teacher else self.backbone)
         tokens = teacher.encode(teacher.embed(images)).float()
         return F.layer_norm(tokens, tokens.shape[-1:])
 

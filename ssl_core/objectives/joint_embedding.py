@@ -34,6 +34,17 @@ class JointEmbedding(Objective):
         self.projector, self.embedding_size = projector(config.projector, backbone.representation_size)
         self.teacher = Teacher(config.momentum, backbone, self.projector) if config.momentum else None
 
+    @classmethod
+    def representations(cls, config: JointEmbeddingConfig) -> tuple[str, ...]:
+        """With the projector and the teacher where there are any."""
+        switched = {"projector": config.projector, "teacher": config.momentum}
+        return *super().representations(config), *(name for name, settings in switched.items() if settings)
+
+    def kept(self) -> dict[str, nn.Module]:
+        """With the projector and the teacher's backbone where there are any."""
+        projected = {} if isinstance(self.projector, nn.Identity) else {"projector": self.projector}
+        return super().kept() | projected | ({"teacher": self.teacher.networks[0]} if self.teacher else {})
+
     def networks(self) -> tuple[nn.Module, ...]:
         """What a view passes in turn to become an embedding, and what the teacher copies."""
         return self.backbone, self.projector

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone, BackboneConfig
-from ssl_core.backbones.vit import ViT, ViTConfig, take
+from ssl_core.backbones import Backbone, BackboneConfig, with_tokens
+from ssl_core.backbones.tokens import take
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.patches import (
     PatchDecoder,
@@ -56,16 +56,16 @@ class MAE(Objective):
 
     family: ClassVar[str] = "generative"
     views: ClassVar[int] = 1
-    needs_transformer: ClassVar[bool] = True
+    needs_tokens: ClassVar[bool] = True
 
     def __init__(self, config: MAEConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)
-        assert isinstance(backbone, ViT)
-        self.normalised, self.patch, grid = config.normalised, backbone.patch, image_size // backbone.patch
+        self.normalised, self.patch = config.normalised, with_tokens(backbone).patch
+        grid = image_size // self.patch
         self.patches, self.hidden = grid**2, hidden_patches(config.masked_share, grid**2)
         self.decoder = PatchDecoder(
             backbone.representation_size,
-            3 * backbone.patch**2,
+            3 * self.patch**2,
             grid,
             width=config.decoder_width,
             depth=config.decoder_depth,
@@ -76,7 +76,6 @@ class MAE(Objective):
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Raise ValueError where there are no patches, or none or all of them would be hidden."""
         super().check(config, backbone, image_size, batch_size)
-        assert isinstance(backbone, ViTConfig)
         hidden_patches(config.masked_share, (image_size // backbone.patch) ** 2)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
@@ -89,8 +88,8 @@ class MAE(Objective):
 
     def predict(self, images: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
         """The hidden patches' pixels, as the loss wants them, float32 [B, M, P], of which the encoder sees none."""
-        assert isinstance(self.backbone, ViT)
-        tokens = self.backbone.encode(take(self.backbone.embed(images), visible))
+        backbone = with_tokens(self.backbone)
+        tokens = backbone.encode(take(backbone.embed(images), visible))
         return self.decoder(tokens, visible, hidden).float()
 
     def pictures(self, views: list[View]) -> dict[str, Tensor]:

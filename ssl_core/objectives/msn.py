@@ -29,8 +29,8 @@ import torch
 from torch import Tensor
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone, BackboneConfig
-from ssl_core.backbones.vit import ViT, ViTConfig, take
+from ssl_core.backbones import Backbone, BackboneConfig, with_tokens
+from ssl_core.backbones.tokens import take
 from ssl_core.heads import MomentumConfig, ProjectorConfig, Prototypes
 from ssl_core.objectives.dino import cross_entropy
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
@@ -77,12 +77,12 @@ class MSN(JointEmbedding):
     views: ClassVar[int] = 2
     local_views: ClassVar[bool] = True
     masked_views: ClassVar[bool] = False
-    needs_transformer: ClassVar[bool] = True
+    needs_tokens: ClassVar[bool] = True
 
     def __init__(self, config: MSNConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
-        assert isinstance(backbone, ViT)
-        self.config, self.patch, self.patches = config, backbone.patch, (image_size // backbone.patch) ** 2
+        self.config, self.patch = config, with_tokens(backbone).patch
+        self.patches = (image_size // self.patch) ** 2
         self.hidden = hidden_patches(config.masked_share, self.patches)
         self.prototypes = Prototypes(self.embedding_size, config.prototypes)
 
@@ -90,7 +90,6 @@ class MSN(JointEmbedding):
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Refuse to hide none or all of the patches, and more prototypes than images, which could not all be met."""
         super().check(config, backbone, image_size, batch_size)
-        assert isinstance(backbone, ViTConfig)
         hidden_patches(config.masked_share, (image_size // backbone.patch) ** 2)
         if config.prototypes > batch_size:
             raise ValueError(

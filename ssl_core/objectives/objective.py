@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone, BackboneConfig, ViTConfig
+from ssl_core.backbones import Backbone, BackboneConfig
 from ssl_core.heads import full_precision
 
 
@@ -16,14 +16,21 @@ class Objective(nn.Module):
 
     Every objective is built as `Objective(config, backbone, image_size, classes)`. It takes `views` views of the
     image's size, where `local_views` is true any number of smaller ones after them, and where `masked_views` is true
-    ones of which patches are hidden. One that hides a transformer's tokens by itself sets `needs_transformer`.
+    ones of which patches are hidden.
+
+    What it needs it says here, and nobody asks for its name: `needs_tokens`, a backbone with tokens, some of which it
+    drops or replaces by itself; `needs_labels`; `needs_colours`, images that are not grey and views that keep their
+    colours. One that is not `trained` has nothing to minimise: pretraining keeps its initial weights.
     """
 
     family: ClassVar[str]
     views: ClassVar[int]
     local_views: ClassVar[bool] = False
     masked_views: ClassVar[bool] = False
-    needs_transformer: ClassVar[bool] = False
+    needs_tokens: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+    needs_colours: ClassVar[bool] = False
+    trained: ClassVar[bool] = True
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -32,7 +39,7 @@ class Objective(nn.Module):
     @classmethod
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Raise ValueError, saying what would be possible, where `config` does not go with the rest."""
-        if cls.needs_transformer and not isinstance(backbone, ViTConfig):
+        if cls.needs_tokens and not backbone.patch:
             near = (
                 "denoising_autoencoder with its masking noise"
                 if cls.family == "generative"
@@ -43,11 +50,26 @@ class Objective(nn.Module):
                 f"does not have; take backbone vit, or the objective {near}"
             )
 
+    @classmethod
+    def representations(cls, config: Any) -> tuple[str, ...]:
+        """What one pretraining with this configuration can be evaluated by; the keys of `kept`.
+
+        `backbone`; `projector`, the backbone followed by the projector; `teacher`, the teacher's backbone.
+        """
+        return ("backbone",)
+
+    def kept(self) -> dict[str, nn.Module]:
+        """The networks that are kept when pretraining ends, by the representation that each is there for.
+
+        `projector` is the projector alone, which makes embeddings [B, D] of representations.
+        """
+        return {"backbone": self.encoder}
+
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Weighted loss terms (float32 scalars) by name; pretraining minimises their sum.
 
         `views`: what `Augment` makes, bfloat16: what reads their pixels other than through a network makes them float32
-        first. `labels` [B] reach the supervised baseline alone: the loop has none to give to any other.
+        first. `labels` [B] reach those alone that need them: the loop has none to give to any other.
         """
         raise NotImplementedError
 

@@ -1,14 +1,15 @@
-"""Square patches of images, as a vision transformer's tokens: their pixels, which are hidden, and a decoder for those.
+"""Square patches of images, as a backbone's tokens: their pixels, which are hidden, and a decoder for those.
 
-Patches count row by row, as `ViT.embed` gives them. Which tokens come first makes no difference to a transformer whose
-tokens carry their positions: nothing here is put back in order before it is looked at.
+Patches count row by row, as `TokenBackbone.embed` gives them. Which tokens come first makes no difference where they
+carry their positions: nothing here is put back in order before it is looked at.
 """
 
 import torch
 from torch import Tensor, nn
 
 from ssl_core.augmentation.mask import hidden_count
-from ssl_core.backbones.vit import Block, positions, take
+from ssl_core.backbones.tokens import take
+from ssl_core.backbones.vit import Block, positions
 from ssl_core.parallel import drawn
 
 

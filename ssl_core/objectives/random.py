@@ -23,6 +23,7 @@ class Random(Objective):
     family: ClassVar[str] = "baseline"
     views: ClassVar[int] = 1
     masked_views: ClassVar[bool] = True
+    trained: ClassVar[bool] = False
 
     def __init__(self, config: RandomConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from ssl_core.augmentation import View
 from ssl_core.augmentation.mask import hidden_count
-from ssl_core.backbones import Backbone, BackboneConfig
-from ssl_core.backbones.vit import ViT, ViTConfig, positions, take
+from ssl_core.backbones import Backbone, BackboneConfig, with_tokens
+from ssl_core.backbones.tokens import take
 from ssl_core.objectives.objective import Objective
 from ssl_core.objectives.patches import draw_places, patchify, with_patches
 
@@ -49,22 +49,21 @@ class SimMIM(Objective):
 
     family: ClassVar[str] = "generative"
     views: ClassVar[int] = 1
-    needs_transformer: ClassVar[bool] = True
+    needs_tokens: ClassVar[bool] = True
 
     def __init__(self, config: SimMIMConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)
-        assert isinstance(backbone, ViT)
-        self.patch, self.grid = backbone.patch, image_size // backbone.patch
+        self.patch = with_tokens(backbone).patch
+        self.grid = image_size // self.patch
         self.square, squares = config.square, self.grid // config.square
         self.hidden = hidden_count(config.masked_share, squares**2)
         self.mask_token = nn.Parameter(0.02 * torch.randn(backbone.representation_size))
-        self.head = nn.Linear(backbone.representation_size, 3 * backbone.patch**2)
+        self.head = nn.Linear(backbone.representation_size, 3 * self.patch**2)
 
     @classmethod
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Refuse squares that do not fill the image, and to hide none or all of them."""
         super().check(config, backbone, image_size, batch_size)
-        assert isinstance(backbone, ViTConfig)
         grid = image_size // backbone.patch
         possible = [
             side
@@ -100,11 +99,11 @@ class SimMIM(Objective):
 
     def predict(self, images: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
         """The hidden patches' pixels, float32 [B, M, P], of which the encoder sees none."""
-        assert isinstance(self.backbone, ViT)
-        seen = take(self.backbone.embed(images), visible)
-        codes = positions(self.grid, self.grid, seen.shape[-1], seen.device).expand(len(seen), -1, -1)
+        backbone = with_tokens(self.backbone)
+        seen = take(backbone.embed(images), visible)
+        codes = backbone.positions(self.grid, self.grid).expand(len(seen), -1, -1)
         masked = self.mask_token + take(codes, hidden)
-        encoded = self.backbone.encode(torch.cat([seen, masked], dim=1))
+        encoded = backbone.encode(torch.cat([seen, masked], dim=1))
         return self.head(encoded[:, visible.shape[1] :]).float()
 
     def pictures(self, views: list[View]) -> dict[str, Tensor]:

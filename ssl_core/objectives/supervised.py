@@ -27,6 +27,7 @@ class Supervised(Objective):
     family: ClassVar[str] = "baseline"
     views: ClassVar[int] = 1
     masked_views: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = True
 
     def __init__(self, config: SupervisedConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)

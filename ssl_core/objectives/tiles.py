@@ -9,15 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_core import backbones
-from ssl_core.backbones import BackboneConfig, ViTConfig
+from ssl_core.backbones import BackboneConfig
 
 
 def fit(backbone: BackboneConfig, image_size: int, grid: int, gap: int) -> bool:
     """Whether there are tiles of at least a pixel, which `backbone` takes as its images."""
     side = image_size // grid - gap
     try:
-        backbones.check(backbone, side)
+        backbone.check(side)
     except ValueError:
         return False
     return side >= 1
@@ -31,7 +30,7 @@ def nearest_gap(backbone: BackboneConfig, image_size: int, grid: int, gap: int) 
 
 def taken_by(backbone: BackboneConfig) -> str:
     """What side `backbone` needs tiles to have, for a sentence."""
-    if isinstance(backbone, ViTConfig):
+    if backbone.patch:
         return f"whose patches of {backbone.patch} pixels must divide them"
     return f"which takes tiles of at least {backbone.stride} pixels"
 
