@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision.transforms import functional, v2
 from torchvision.transforms.v2 import Transform
 
-from ssl_core.augmentation import Augment, ColourJitter, RandomResizedCrop, Recipe
+from ssl_core.augmentation import Augment, ColourJitter, GaussianBlur, RandomResizedCrop, Recipe
 from ssl_core.augmentation.blur import kernel_radius
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -29,6 +29,7 @@ SIGMA = (0.1, 2.0)
 RECIPE = Recipe(
     crop=RandomResizedCrop(scale=CROP),
     jitter=ColourJitter(brightness=JITTER[0], contrast=JITTER[1], saturation=JITTER[2], hue=JITTER[3], probability=0.8),
+    blur=GaussianBlur(probability=0.5, sigma=SIGMA),
 )
 Run = Callable[[], int]
 

@@ -50,7 +50,7 @@ EVERY: dict[str, Any] = {
     ),
     "mae": MAEConfig(name="mae", decoder_width=24, decoder_depth=1),
     "mae, plain pixels": MAEConfig(name="mae", normalised=False, decoder_width=24, decoder_depth=1),
-    "simmim": SimMIMConfig(name="simmim"),
+    "simmim": SimMIMConfig(name="simmim", square=2),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
     "rotation": RotationConfig(name="rotation"),
     "relative_location": RelativeLocationConfig(name="relative_location", gap=1),
@@ -64,9 +64,9 @@ EVERY: dict[str, Any] = {
     "moco_v3, no momentum encoder": MoCoV3Config(name="moco_v3", momentum=None),
     "nnclr": NNCLRConfig(name="nnclr", queue=32),
     "nnclr, momentum encoder": NNCLRConfig(name="nnclr", queue=32, momentum=QUICK),
-    "deepcluster_v2": DeepClusterV2Config(name="deepcluster_v2", clusters=8, memory=32, every=2),
-    "deepcluster_v2, momentum encoder": DeepClusterV2Config(
-        name="deepcluster_v2", clusters=8, memory=32, every=2, momentum=QUICK
+    "deepcluster_v2": DeepClusterV2Config(name="deepcluster_v2", clusters=8, memory=32, every=2, momentum=QUICK),
+    "deepcluster_v2, no momentum encoder": DeepClusterV2Config(
+        name="deepcluster_v2", clusters=8, memory=32, every=2, momentum=None
     ),
     "swav": SwAVConfig(name="swav", prototypes=8),
     "swav, queue": SwAVConfig(name="swav", prototypes=8, queue=32),

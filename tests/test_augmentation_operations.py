@@ -169,7 +169,7 @@ def test_hidden_patches_are_squares_of_0_and_the_rest_is_as_it_was():
 
 def test_the_whole_recipe_is_torchvisions_operations_one_after_another():
     images = pictures(count=48)
-    draws = Recipe(solarise=0.5).draw(len(images), 32, 32, generator())
+    draws = Recipe(blur=GaussianBlur(), solarise=0.5).draw(len(images), 32, 32, generator())
     assert draws.order is not None
     theirs = []
     for place, image in enumerate(images):

@@ -40,7 +40,7 @@ def views(*recipes: Recipe, seed: int = 0) -> list[Tensor]:
 
 def test_views_have_the_promised_form():
     for count in (1, 2, 3):
-        made = views(Recipe(views=count, solarise=0.2))
+        made = views(Recipe(views=count, blur=GaussianBlur(), solarise=0.2))
         assert len(made) == count
         for view in made:
             assert view.shape == images().shape
@@ -50,19 +50,19 @@ def test_views_have_the_promised_form():
 
 
 def test_the_views_of_an_image_differ():
-    first, second = views(Recipe())
+    first, second = views(Recipe(blur=GaussianBlur()))
     assert ((first - second).abs().mean((1, 2, 3)) > 0.01).all()
 
 
 def test_the_same_generator_state_gives_the_same_bytes():
-    recipe = Recipe(solarise=0.3)
+    recipe = Recipe(blur=GaussianBlur(), solarise=0.3)
     assert all(torch.equal(a, b) for a, b in zip(views(recipe, seed=1), views(recipe, seed=1), strict=True))
     assert not torch.equal(views(recipe, seed=1)[0], views(recipe, seed=2)[0])
 
 
 @pytest.mark.parametrize("pixels", [1, 20 * 24 * 13, 20 * 24 * 16, 2**30])
 def test_the_views_do_not_depend_on_how_the_work_is_cut_up(pixels: int, monkeypatch: pytest.MonkeyPatch):
-    recipe = Recipe(solarise=0.3)
+    recipe = Recipe(blur=GaussianBlur(), solarise=0.3)
     expected = views(recipe)
     monkeypatch.setattr(augment_module, "PIXELS_PER_THREAD", pixels)
     for made, whole in zip(views(recipe), expected, strict=True):
@@ -72,7 +72,7 @@ def test_the_views_do_not_depend_on_how_the_work_is_cut_up(pixels: int, monkeypa
 
 def test_the_images_are_left_as_they_were():
     batch = images()
-    Augment([Recipe()], MEAN, STD)(batch, generator())
+    Augment([Recipe(blur=GaussianBlur())], MEAN, STD)(batch, generator())
     assert torch.equal(batch, images())
 
 
@@ -101,9 +101,9 @@ def test_each_operation_alone_changes_every_image(on: dict):
 
 
 def test_mixed_precision_outside_does_not_coarsen_the_views():
-    expected = views(Recipe())
+    expected = views(Recipe(blur=GaussianBlur()))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert all(torch.equal(a, b) for a, b in zip(views(Recipe()), expected, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(views(Recipe(blur=GaussianBlur())), expected, strict=True))
 
 
 def test_normalise_is_the_formula_and_denormalise_its_inverse():
@@ -127,7 +127,7 @@ def test_the_recipe_reads_as_in_the_parameters_file():
     }
     reader = TypeAdapter(Recipe)
     assert set(declared) == {field.name for field in fields(Recipe)}
-    assert reader.validate_python(declared) == Recipe()
+    assert reader.validate_python(declared) == Recipe(blur=GaussianBlur())
     assert reader.validate_python({"crop": None}) == Recipe(crop=None)
     assert reader.validate_python({"mask": {"share": 0.6}}) == Recipe(mask=PatchMask(share=0.6, patch=4))
 
@@ -161,7 +161,7 @@ def test_values_out_of_range_are_refused_with_a_sentence(declared: dict, sentenc
 @pytest.mark.parametrize("batch", [images().float(), images()[:, :1], images()[0]], ids=["float", "grey", "one"])
 def test_other_images_are_refused(batch: Tensor):
     with pytest.raises(ValueError, match="uint8"):
-        Augment([Recipe()], MEAN, STD)(batch, generator())
+        Augment([Recipe(blur=GaussianBlur())], MEAN, STD)(batch, generator())
 
 
 def test_images_that_cannot_have_the_views_are_refused():
@@ -179,7 +179,9 @@ def test_images_that_cannot_have_the_views_are_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_makes_the_same_view_from_the_same_draws():
     source = images().float() / 255
-    drawn = Recipe(solarise=0.3, mask=PatchMask()).draw(len(source), source.shape[2], source.shape[3], generator())
+    drawn = Recipe(blur=GaussianBlur(), solarise=0.3, mask=PatchMask()).draw(
+        len(source), source.shape[2], source.shape[3], generator()
+    )
     on_gpu = type(drawn)(*(None if tensor is None else tensor.cuda() for tensor in drawn))
     theirs = finished(source, drawn, None, 0, MEAN, STD)
     for ours, expected in zip(finished(source.cuda(), on_gpu, None, 0, MEAN, STD), theirs, strict=True):
@@ -189,7 +191,7 @@ def test_a_gpu_makes_the_same_view_from_the_same_draws():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_views_can_be_captured_in_a_cuda_graph():
-    augment = Augment([Recipe(solarise=0.3), Recipe(size=12, mask=PatchMask())], MEAN, STD)
+    augment = Augment([Recipe(blur=GaussianBlur(), solarise=0.3), Recipe(size=12, mask=PatchMask())], MEAN, STD)
     batch, drawing, graph = images().cuda(), torch.Generator("cuda").manual_seed(0), torch.cuda.CUDAGraph()
     augment(batch, drawing)
     graph.register_generator_state(drawing)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ssl_core.augmentation import (
     Augment,
     ColourJitter,
+    GaussianBlur,
     PatchMask,
     RandomResizedCrop,
     Recipe,
@@ -22,9 +23,9 @@ MEAN = (0.5, 0.4, 0.3)
 STD = (0.2, 0.25, 0.3)
 NOTHING = Recipe(views=1, crop=None, flip=0, jitter=None, greyscale=0, blur=None, solarise=0)
 KINDS = [
-    Recipe(views=1),
+    Recipe(views=1, blur=GaussianBlur()),
     Recipe(views=1, solarise=0.2, blur=None),
-    Recipe(views=3, size=12, crop=RandomResizedCrop(scale=(0.05, 0.3))),
+    Recipe(views=3, size=12, crop=RandomResizedCrop(scale=(0.05, 0.3)), blur=GaussianBlur()),
     Recipe(views=1, crop=None, mask=PatchMask(share=0.5)),
 ]
 
@@ -104,7 +105,9 @@ def test_the_ranks_of_a_batch_together_make_the_views_of_one_process(ranks: int,
 
 def test_the_hues_place_goes_by_the_position_in_the_whole_batch():
     planes = normalise(images(8), (0, 0, 0), (1, 1, 1))
-    drawn = Recipe(views=1, jitter=ColourJitter(saturation=0.8, hue=0.3, probability=1.0)).draw(8, 24, 24, generator())
+    drawn = Recipe(views=1, jitter=ColourJitter(saturation=0.8, hue=0.3, probability=1.0), blur=GaussianBlur()).draw(
+        8, 24, 24, generator()
+    )
     whole = finished(planes, drawn, None, 0, MEAN, STD)
     for place in range(4):
         (alone,) = finished(planes[5:6], drawn.rows(5, 6), None, place, MEAN, STD)
@@ -113,7 +116,10 @@ def test_the_hues_place_goes_by_the_position_in_the_whole_batch():
 
 @pytest.mark.slow
 def test_compiled_views_are_the_eager_ones():
-    recipes = [Recipe(views=1, solarise=0.2), Recipe(views=1, size=12, mask=PatchMask())]
+    recipes = [
+        Recipe(views=1, blur=GaussianBlur(), solarise=0.2),
+        Recipe(views=1, size=12, blur=GaussianBlur(), mask=PatchMask()),
+    ]
     # 30 images are one piece of work; the smaller batch is another program.
     eager, compiled = Augment(recipes, MEAN, STD), Augment(recipes, MEAN, STD, compiled=True)
     for batch in (images(30), images(7)):

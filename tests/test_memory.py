@@ -9,7 +9,7 @@ import torch
 from conftest import PROJECT
 
 from ssl_core import backbones, objectives
-from ssl_core.augmentation import Augment, Recipe
+from ssl_core.augmentation import Augment, GaussianBlur, Recipe
 from ssl_core.backbones import ResNetConfig
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
@@ -17,7 +17,7 @@ from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.w_mse import WMSEConfig
 from ssl_core.training.memory import bytes_per_image, refusing_what_does_not_fit
 
-AUGMENT = Augment([Recipe()], (0.5,) * 3, (0.25,) * 3)
+AUGMENT = Augment([Recipe(blur=GaussianBlur())], (0.5,) * 3, (0.25,) * 3)
 
 
 def objective(width: int = 8) -> Objective:

@@ -155,7 +155,7 @@ def test_a_teacher_begins_as_its_student_and_follows_it_in_every_network(config:
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "name", ["nnclr", "nnclr, momentum encoder", "deepcluster_v2", "deepcluster_v2, momentum encoder"]
+    "name", ["nnclr", "nnclr, momentum encoder", "deepcluster_v2", "deepcluster_v2, no momentum encoder"]
 )
 def test_what_is_kept_of_a_batch_are_the_targets_of_view_1(name: str) -> None:
     objective, views = build(EVERY[name]), batch(2)[0]

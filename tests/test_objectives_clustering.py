@@ -19,7 +19,7 @@ from ssl_core.objectives.deepcluster_v2 import DeepClusterV2, DeepClusterV2Confi
 from ssl_core.objectives.joint_embedding import JointEmbedding
 from ssl_core.objectives.swav import SwAV, SwAVConfig, sinkhorn, swapped_prediction
 
-DEEPCLUSTER = DeepClusterV2Config(name="deepcluster_v2", clusters=8, memory=64, every=3)
+DEEPCLUSTER = DeepClusterV2Config(name="deepcluster_v2", clusters=8, memory=64, every=3, momentum=None)
 SWAV = SwAVConfig(name="swav", prototypes=8)
 
 

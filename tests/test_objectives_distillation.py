@@ -172,14 +172,14 @@ def test_dinos_centre_follows_the_teachers_scores_in_training_alone() -> None:
 
 
 def test_dinos_teacher_temperature_rises_over_the_warm_up() -> None:
-    objective = build(DINOConfig(name="dino", warmup=0.5))
+    objective = build(DINOConfig(name="dino", teacher_temperature=0.07, warmup=0.5))
     assert isinstance(objective, DINO)
     seen = [objective.teacher_temperature.item()]
     for progress in (0.25, 0.5, 1.0):
         objective.after_step(progress)
         seen.append(objective.teacher_temperature.item())
     assert seen == pytest.approx([0.04, 0.055, 0.07, 0.07])
-    at_once = build(DINOConfig(name="dino", warmup=0.0))
+    at_once = build(DINOConfig(name="dino", teacher_temperature=0.07, warmup=0.0))
     assert isinstance(at_once, DINO)
     assert at_once.teacher_temperature.item() == pytest.approx(0.07)
 

@@ -13,7 +13,7 @@ from every_objective import EVERY, backbone_of
 from torch import Tensor
 
 from ssl_core import backbones, objectives
-from ssl_core.augmentation import Augment, Recipe, View
+from ssl_core.augmentation import Augment, GaussianBlur, Recipe, View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
@@ -235,7 +235,7 @@ def test_an_iteration_reads_nothing_back_to_the_host() -> None:
         SimCLRConfig(name="simclr"), backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 0
     ).to(gpu)
     optimiser = optimisation.build(OptimiserConfig(name="lars"), objective)
-    augment = Augment([Recipe(solarise=0.2)], (0.5,) * 3, (0.25,) * 3)
+    augment = Augment([Recipe(blur=GaussianBlur(), solarise=0.2)], (0.5,) * 3, (0.25,) * 3)
     iteration = Iteration(objective, augment, optimiser, torch.Generator(gpu))
     images = torch.zeros(16, 3, 16, 16, dtype=torch.uint8, device=gpu)
     iteration(images)

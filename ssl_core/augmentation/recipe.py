@@ -47,7 +47,7 @@ class Recipe:
     flip: float = 0.5
     jitter: ColourJitter | None = field(default_factory=ColourJitter)
     greyscale: float = 0.2
-    blur: GaussianBlur | None = field(default_factory=GaussianBlur)
+    blur: GaussianBlur | None = None
     solarise: float = 0.0
     mask: PatchMask | None = None
 

@@ -11,11 +11,12 @@ Normalisation: the authors' code. Deviations: the authors' label of an image is 
 one embedding an image, of the epoch before; that asks for whole epochs, and for images that can be told apart. Here the
 memory is of the last embeddings of view 1 and is clustered every so many steps; a view's label is the cluster of the
 other view of its image in this step. So a stream of images of any length will do. While the memory fills, it is
-clustered after each step (the authors fill theirs before the first). One set of 128 centroids; the authors have three
-of 3000. With a momentum encoder, which the paper has not, memory and labels are of the teacher's embeddings.
+clustered after each step (the authors fill theirs before the first). One set of 32 centroids; the authors have three
+of 3000. Memory and labels are of a momentum encoder's embeddings, which the paper has not: with `momentum: null` they
+are the student's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone, BackboneConfig
-from ssl_core.heads import Queue, check_whole_batches
+from ssl_core.heads import MomentumConfig, Queue, check_whole_batches
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.objectives.objective import in_float32
 from ssl_core.objectives.swav import swapped_prediction
@@ -39,9 +40,10 @@ class DeepClusterV2Config(JointEmbeddingConfig):
 
     name: Literal["deepcluster_v2"]
     temperature: float = 0.1
-    clusters: int = 128
+    clusters: int = 32
     memory: int = 4096
     every: int = 50
+    momentum: MomentumConfig | None = field(default_factory=MomentumConfig)
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:

@@ -11,12 +11,13 @@ The teacher, prototypes included, follows the student as an exponential moving a
 the centre c spreads out: neither alone prevents a collapse. Normalisation: the authors' code, the mean over pairs of
 views, where the paper's equation 3 sums. The prototypes' length is 1, as the authors' last layer with norm_last_layer.
 
-Deviations: the student is evaluated, in the paper the teacher. Momentum starts from 0.99 (the paper's from 0.996) and K
-is 256 (65536), for short runs; it may exceed the images of a batch, as nothing shares them out equally. The projector
-has ReLU and batch norms, where the paper's has GELU and no norm; the last one, after its output, tells images apart
-from the first step (without it the loss of short runs stays near log K). The prototypes learn from the first step, the
-authors' after an epoch. No gradient is clipped; weight decay is constant. T_t warms up over a share of the steps.
-Without a momentum encoder the teacher is the student as it is.
+Deviations: the paper evaluates the teacher, which is the representation `teacher` here; `backbone` is the student.
+Momentum starts from 0.99 (the paper's from 0.996) and K is 256 (65536), for short runs; it may exceed the images of a
+batch, as nothing shares them out equally. The projector has ReLU and batch norms, where the paper's has GELU and no
+norm; the last one, after its output, tells images apart from the first step (without it the loss of short runs stays
+near log K). The prototypes learn from the first step, the authors' after an epoch. No gradient is clipped; weight decay
+is constant. T_t is 0.04 from first to last, where the paper's rises to 0.07: with `teacher_temperature: 0.07` it does,
+over the share `warmup` of the steps. Without a momentum encoder the teacher is the student as it is.
 """
 
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class DINOConfig(JointEmbeddingConfig):
     prototypes: int = 256
     student_temperature: float = 0.1
     teacher_temperature_start: float = 0.04
-    teacher_temperature: float = 0.07
+    teacher_temperature: float = 0.04
     warmup: float = 0.3
     projector: ProjectorConfig | None = field(
         default_factory=lambda: ProjectorConfig(layers=3, width=512, output=64, last_norm=True)

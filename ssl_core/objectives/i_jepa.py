@@ -15,8 +15,9 @@ Deviations: the authors draw the blocks' size (a share of .15 to .2 of the image
 every batch, and their places for each image; here, so that a step has always the same shape, blocks are the largest
 squares of at most .2 of the image, and the places alone are drawn. The authors' context is a block of .85 to 1 of the
 image without the targets, cut to the smallest number of patches in the batch; here it is as many patches as are left
-when targets do not overlap, drawn from all outside of them. The momentum rises along half a cosine, theirs in a line.
-The student is evaluated, where the authors evaluate the teacher.
+when targets do not overlap, drawn from all outside of them. The momentum rises from 0.99 along half a cosine, theirs
+from 0.996 in a line. The authors evaluate the teacher, which is the representation `teacher` here; `backbone` is the
+student.
 
 The authors augment by nothing but a crop: jitter null, greyscale 0, flip 0, crop.scale [0.3, 1].
 """
@@ -49,7 +50,7 @@ class IJEPAConfig:
     predictor_width: int = 96
     predictor_depth: int = 2
     predictor_heads: int = 3
-    momentum: MomentumConfig | None = field(default_factory=lambda: MomentumConfig(start=0.996, end=1.0))
+    momentum: MomentumConfig | None = field(default_factory=MomentumConfig)
 
     def __post_init__(self) -> None:
         check_decoder("predictor", self.predictor_width, self.predictor_depth, self.predictor_heads)

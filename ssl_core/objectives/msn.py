@@ -15,10 +15,10 @@ paper's and the authors' code, which adds log K as well. A smaller view has two 
 
 Deviations: both large views are anchor and target of each other, where the authors have one target and one anchor of
 large size, and targets are shared out over both; places are drawn for each image, theirs once for a batch; the number
-of dropped patches is rounded, theirs rounded up; the projector's rectifier is not a GELU; there are 128 prototypes
-(1024); the momentum rises to 1 along half a cosine, theirs in a line that ends just below; no gradient is clipped
-(theirs at 3), and weight decay is constant (theirs rises). There is no class token, and the student is evaluated, where
-the authors evaluate the teacher's.
+of dropped patches is rounded, theirs rounded up; the projector's rectifier is not a GELU; there are 64 prototypes
+(1024); the momentum rises from 0.99 to 1 along half a cosine, theirs from 0.996 in a line that ends just below; no
+gradient is clipped (theirs at 3), and weight decay is constant (theirs rises). There is no class token. The authors
+evaluate the teacher, which is the representation `teacher` here; `backbone` is the student.
 """
 
 import math
@@ -49,13 +49,13 @@ class MSNConfig(JointEmbeddingConfig):
 
     name: Literal["msn"]
     masked_share: float = 0.15
-    prototypes: int = 128
+    prototypes: int = 64
     temperature: float = 0.1
     sharpening: float = 0.25
     sinkhorn: bool = True
     regularisation: float = 1.0
     projector: ProjectorConfig | None = field(default_factory=lambda: ProjectorConfig(layers=3, width=512, output=128))
-    momentum: MomentumConfig | None = field(default_factory=lambda: MomentumConfig(start=0.996, end=1.0))
+    momentum: MomentumConfig | None = field(default_factory=MomentumConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.masked_share < 1:

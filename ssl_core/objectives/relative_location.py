@@ -7,10 +7,11 @@ the middle tile and of one of its 8 neighbours says which neighbour it is:
 
 As with the authors, a tile is in all its pairs what the backbone made of it once (section 3: up to 8 pairs a tile).
 Deviations: the authors' tiles are 96 pixels, half a tile apart and moved by up to 7 pixels, and come from one large
-image; here they are what a small image gives, `gap` pixels apart on average, drawn once for a batch, and pairs of the
-middle tile alone. Where 3 does not divide an image's side, its last rows and columns of pixels are in no tile.
-Against the shortcut by chromatic aberration they project the colours or drop two channels; here each tile is
-normalised, and the recipe's jitter and greyscale do the rest.
+image; here they are what a small image gives, `gap` pixels apart on average (1, which leaves 8 of the 9 pixels that an
+image of 28 has for a tile; half a tile apart is a `gap` of a ninth of the side, where the backbone takes tiles that
+small), drawn once for a batch, and pairs of the middle tile alone. Where 3 does not divide an image's side, its last
+rows and columns of pixels are in no tile. Against the shortcut by chromatic aberration they project the colours or drop
+two channels; here each tile is normalised, and the recipe's jitter and greyscale do the rest.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class RelativeLocationConfig:
     """Pixels of the mean gap between tiles, hidden width of the head."""
 
     name: Literal["relative_location"]
-    gap: int = 2
+    gap: int = 1
     width: int = 256
 
     def __post_init__(self) -> None:

@@ -7,11 +7,11 @@ says each hidden patch's pixels:
     loss = mean over the pixels of hidden patches of |linear(backbone(x~)) - x|
 
 Normalisation: the paper's and the authors' code (the sum of absolute errors by the number of hidden pixels).
-The authors' ViT hides squares of 2 x 2 patches (32 pixels), the default here.
-Deviations: the share is rounded to whole squares, where the authors round up; sine positions in place of relative ones.
-Vision transformer only, where the paper has Swin too: a convolutional network has no tokens to replace, and with the
-hidden pixels set to 0 it is the objective denoising_autoencoder with `gaussian: 0`, its masking noise and
-`reconstruction: l1`.
+Deviations: squares are one patch, which fill any image; the authors' ViT hides 2 x 2 patches (32 pixels), which are to
+be had by `square: 2` where an image's patches divide into them. The share is rounded to whole squares, where the
+authors round up; sine positions in place of relative ones. Vision transformer only, where the paper has Swin too: a
+convolutional network has no tokens to replace, and with the hidden pixels set to 0 it is the objective
+denoising_autoencoder with `gaussian: 0`, its masking noise and `reconstruction: l1`.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class SimMIMConfig:
 
     name: Literal["simmim"]
     masked_share: float = 0.6
-    square: int = 2
+    square: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.masked_share < 1:
