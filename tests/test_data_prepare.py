@@ -1,9 +1,9 @@
 """From a source to the prepared arrays: folders, archives, drawn images; whole or refused."""
 
+import hashlib
 import io
 import os
 import shutil
-import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 
 from ssl_core import data
 from ssl_core.data import fashion_mnist, prepared, shapes, torchvision_sets
-from ssl_core.data.folder import FolderConfig
+from ssl_core.data.folder import FolderConfig, peek
 from ssl_core.data.prepared import Prepared
 from ssl_core.data.preparing import prepare
 from ssl_core.data.shapes import ShapesConfig
@@ -35,7 +35,7 @@ def tree(root: Path, prefixes: tuple[str, ...] = ("",), each: int = 20) -> Path:
 
 
 def prepare_folder(path: Path, out: Path, **settings: object) -> Prepared:
-    config = FolderConfig(name="folder", path=str(path), image_size=8, **settings)  # pyright: ignore[reportArgumentType]
+    config = FolderConfig(source="folder", path=str(path), image_size=8, **settings)  # pyright: ignore[reportArgumentType]
     out.mkdir(exist_ok=True)
     prepare("mine", data.read(config, out), config, out)
     return prepared.load(out)
@@ -76,6 +76,15 @@ def test_the_same_input_gives_the_same_bytes_and_another_seed_another_cut(tmp_pa
     assert all(same)
     assert "pixels" not in files
     assert (tmp_path / "a" / "val_images.npy").read_bytes() != (tmp_path / "c" / "val_images.npy").read_bytes()
+
+
+def test_the_card_tells_the_data_of_each_split_apart(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    made, other = prepare_folder(photos, tmp_path / "a"), prepare_folder(photos, tmp_path / "b", seed=1)
+    for split in made.splits:
+        content = made.images(split).tobytes() + made.labels(split).tobytes()
+        assert made.card.splits[split]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert made.card.splits[split]["sha256"] != other.card.splits[split]["sha256"]
 
 
 def test_splits_that_are_given_are_kept(tmp_path: Path) -> None:
@@ -164,6 +173,44 @@ def test_what_cannot_be_read_is_skipped_counted_and_named(tmp_path: Path) -> Non
         prepare_folder(photos, tmp_path / "out", max_skipped_share=0.02)
 
 
+def sized(root: Path, sizes: list[tuple[int, int]]) -> Path:
+    root.mkdir()
+    for i, size in enumerate(sizes):
+        Image.new("RGB", size).save(root / f"{i:02}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("sizes", "suggested"),
+    [
+        ([(30, 40), (31, 200), (200, 29)], 28),
+        ([(32, 32)], 32),
+        ([(10, 500)], 16),
+        ([(640, 480)], 64),
+        ([(20, 20)] * 12 + [(60, 60)] * 8 + [(60, 60)] * 30, 20),  # the first 20 alone
+    ],
+)
+def test_the_size_to_suggest_is_that_of_the_first_images(
+    sizes: list[tuple[int, int]], suggested: int, tmp_path: Path
+) -> None:
+    photos = sized(tmp_path / "photos", sizes)
+    (photos / "00 notes.txt").write_text("no image")
+    assert peek(photos) == suggested
+    archive = shutil.make_archive(str(tmp_path / "archive"), "zip", photos)
+    assert peek(archive) == suggested
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "archive.zip"}
+
+
+def test_no_size_is_suggested_for_what_holds_no_images(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"^path is \S+missing, and nothing is there"):
+        peek(tmp_path / "missing")
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(Refused, match="which is no folder"):
+        peek(tmp_path / "notes.txt")
+    with pytest.raises(Refused, match="holds no image that can be read"):
+        peek(tmp_path)
+
+
 def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(Refused, match="holds no file"):
@@ -181,7 +228,7 @@ def test_images_too_few_for_the_splits_are_refused(tmp_path: Path) -> None:
 
 
 def test_shapes_are_the_same_for_the_same_seed_and_their_factors_are_known(tmp_path: Path) -> None:
-    config = ShapesConfig(name="shapes", image_size=24, count=140)
+    config = ShapesConfig(source="shapes", image_size=24, count=140)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         prepare("shapes", data.read(config, tmp_path), config, tmp_path / name)
@@ -214,21 +261,6 @@ def test_a_debian_package_is_unpacked_with_and_without_dpkg(tmp_path: Path, monk
 def _ar(name: str, content: bytes) -> bytes:
     header = f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
     return header + content + b"\n" * (len(content) % 2)
-
-
-def test_the_prepare_command_leaves_the_old_output_when_it_fails(tmp_path: Path) -> None:
-    from conftest import ENVIRONMENT, clone, edit
-
-    project = clone(tmp_path)
-    command = ["python", "-m", "tasks.prepare"]
-    subprocess.run(command, cwd=project, env=ENVIRONMENT, check=True, capture_output=True)
-    before = (project / "data" / "prepared" / "card.json").read_bytes()
-    edit(project, lambda content: content.update(data={"name": "folder", "path": "nowhere"}))
-    done = subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("stopgrad: data.path is nowhere, and nothing is there")
-    assert (project / "data" / "prepared" / "card.json").read_bytes() == before
-    assert [path.name for path in (project / "data").iterdir()] == ["prepared"]
 
 
 def test_an_archive_of_real_photographs_is_prepared(tmp_path: Path) -> None:

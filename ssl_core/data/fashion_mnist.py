@@ -26,7 +26,7 @@ PACKAGE = "dataset-fashion-mnist"
 class FashionMNISTConfig(SourceConfig):
     """Nothing of its own to set."""
 
-    name: Literal["fashion_mnist"]
+    source: Literal["fashion_mnist"]
 
 
 def read(config: FashionMNISTConfig, raw: Path) -> Reading:
@@ -39,7 +39,7 @@ def read(config: FashionMNISTConfig, raw: Path) -> Reading:
     if splits is None:
         raise Refused(
             "Fashion-MNIST is neither in data/raw, nor can it be downloaded, nor fetched with `apt-get download "
-            f"{PACKAGE}`: put its four files, unpacked, in {folder}, or set data.name to shapes to go on offline"
+            f"{PACKAGE}`: put its four files, unpacked, in {folder}, or take the source shapes, which is drawn offline"
         )
     return Reading(
         examples=_examples(splits),
@@ -102,6 +102,4 @@ def unpack_deb(package: Path, into: Path) -> None:
                         (into / Path(member.name).name).write_bytes(content_of.read())
             return
         place += 60 + size + size % 2
-    raise Refused(
-        f"{package.name} is no Debian package that can be read here: install dpkg, or set data.name to shapes"
-    )
+    raise Refused(f"{package.name} is no Debian package that can be read here: install dpkg, or take the source shapes")

@@ -1,6 +1,8 @@
 """A user's own images: a tree of folders, or an archive of one, read file by file without unpacking."""
 
 import hashlib
+import itertools
+import statistics
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -8,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+import numpy as np
+
+from ssl_core.data.decode import decode
 from ssl_core.data.source import Reading, SourceConfig, described
 from ssl_core.errors import Refused
 
+PEEKED = 20
 IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -18,7 +24,7 @@ IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 class FolderConfig(SourceConfig):
     """`path`: class folders or a flat folder, with or without train, val, test above; or a .tar(.gz, .xz), .zip."""
 
-    name: Literal["folder"]
+    source: Literal["folder"]
     path: str
 
 
@@ -26,9 +32,7 @@ def read(config: FolderConfig, raw: Path) -> Reading:
     """Every file but hidden ones, in a fixed order. Raises `Refused` where nothing is, or an archive is unsafe."""
     path = Path(config.path).expanduser()
     if not path.exists():
-        raise Refused(
-            f"data.path is {config.path}, and nothing is there: give a folder of images, or an archive of one"
-        )
+        raise Refused(f"path is {config.path}, and nothing is there: give a folder of images, or an archive of one")
     if path.is_dir():
         return _read_tree(path)
     if zipfile.is_zipfile(path):
@@ -36,8 +40,31 @@ def read(config: FolderConfig, raw: Path) -> Reading:
     try:
         tarfile.open(path).close()
     except tarfile.TarError:
-        raise Refused(f"data.path is {config.path}, which is no folder, .tar(.gz, .xz, .bz2) or .zip") from None
+        raise Refused(f"path is {config.path}, which is no folder, .tar(.gz, .xz, .bz2) or .zip") from None
     return _read_archive(path, _tar_members)
+
+
+def peek(path: str | Path) -> int:
+    """The image size to suggest for a user's folder or archive, from its first 20 images; nothing is unpacked.
+
+    Their median shorter side, rounded down to a multiple of 4, as a transformer's patches of 4 pixels must fill it; not
+    below 16, of which a residual network makes 2 x 2 positions, and not above 64, so that a first comparison is one
+    that a CPU can make. Raises `Refused` as `read` does, and where no file is an image.
+    """
+    reading = read(FolderConfig(source="folder", path=str(path)), Path())
+    sides = list(itertools.islice(_shorter_sides(reading.examples), PEEKED))
+    if not sides:
+        raise Refused(f"path is {path}, which holds no image that can be read: give a folder of images")
+    return max(16, min(64, int(statistics.median(sides)) // 4 * 4))
+
+
+def _shorter_sides(examples: Iterator[tuple[str, bytes | np.ndarray]]) -> Iterator[int]:
+    for _, content in examples:
+        try:
+            _, original, _ = decode(content, 8)
+        except Exception:  # whatever a damaged file makes Pillow raise, the next file is read
+            continue
+        yield min(original)
 
 
 def _read_tree(root: Path) -> Reading:

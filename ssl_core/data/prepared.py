@@ -17,7 +17,10 @@ from ssl_core.errors import Refused
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What the prepared images are; `mean` and `std` of the three colours over train, in 0..1."""
+    """What the prepared images are; `mean` and `std` of the three colours over train, in 0..1.
+
+    `splits`: of each its `count`, its images `per_class`, and the `sha256` of its images' and labels' bytes.
+    """
 
     name: str
     image_size: int

@@ -6,10 +6,11 @@ window of images is ever in memory.
 """
 
 import dataclasses
+import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,12 +54,14 @@ def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path) -> 
     counts: dict[str, dict[str, Any]] = {}
     for split in [name for name in ("train", "val", "test", "unlabelled") if (splits == name).any()]:
         index = np.flatnonzero(splits == split)
-        _copy(spool, index, folder / f"{split}_images.npy")
+        digest = hashlib.sha256()
+        _copy(spool, index, folder / f"{split}_images.npy", digest.update)
+        digest.update(found.labels[index].tobytes())
         np.save(folder / f"{split}_labels.npy", found.labels[index])
         for key, values in reading.extra.items():
             np.save(folder / f"{split}_{key}.npy", values[index])
         per_class = [int((found.labels[index] == i).sum()) for i in range(len(found.classes))]
-        counts[split] = {"count": len(index), "per_class": per_class}
+        counts[split] = {"count": len(index), "per_class": per_class, "sha256": digest.hexdigest()}
     train = np.flatnonzero(splits == "train")
     mean, std = _moments(spool, train)
     card = Card(
@@ -114,18 +117,23 @@ def _refuse_unreadable(decoded: Decoded, config: SourceConfig) -> None:
     if not decoded.paths or len(decoded.skipped) / tried > config.max_skipped_share:
         first = decoded.skipped[0]
         raise Refused(
-            f"{len(decoded.skipped)} of {tried} files could not be read as images, more than data.max_skipped_share "
+            f"{len(decoded.skipped)} of {tried} files could not be read as images, more than max_skipped_share "
             f"({config.max_skipped_share}) allows; the first is {first['file']} ({first['why']})"
         )
 
 
-def _copy(spool: np.ndarray, index: np.ndarray, file: Path) -> None:
-    """Write the images at `index` as an .npy file; not through a memory map, which a full disk ends with a signal."""
+def _copy(spool: np.ndarray, index: np.ndarray, file: Path, seen: Callable[[bytes], object]) -> None:
+    """Write the images at `index` as an .npy file, whose pixels `seen` is given too.
+
+    Not through a memory map, which a full disk ends with a signal.
+    """
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(index), *spool.shape[1:])}
     with file.open("wb") as opened:
         np.lib.format.write_array_header_1_0(opened, header)
         for start in range(0, len(index), WINDOW):
-            opened.write(spool[index[start : start + WINDOW]].tobytes())
+            pixels = spool[index[start : start + WINDOW]].tobytes()
+            opened.write(pixels)
+            seen(pixels)
 
 
 def _moments(spool: np.ndarray, index: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -19,7 +19,7 @@ OVERSAMPLING = 4
 class ShapesConfig(SourceConfig):
     """`count`: how many images are drawn, train, val and test together."""
 
-    name: Literal["shapes"]
+    source: Literal["shapes"]
     count: int = 12_000
 
     def __post_init__(self) -> None:

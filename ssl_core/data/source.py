@@ -12,7 +12,8 @@ import numpy as np
 class SourceConfig:
     """Settings of every source: the side in pixels, what is cut out of train by `seed`, and how many may be unreadable.
 
-    `val_share` and `test_share` are cut per class where the source has no such split.
+    `val_share` and `test_share` are cut per class where the source has no such split. Each source's own configuration
+    has its name, `source`, by which configurations are told apart.
     """
 
     image_size: int = 32

@@ -19,23 +19,23 @@ from ssl_core.errors import Refused
 class TorchvisionConfig(SourceConfig):
     """CIFAR-10, CIFAR-100 (32 pixels), or STL-10 (96 pixels; its unlabelled images are pretrained on)."""
 
-    name: Literal["cifar10", "cifar100", "stl10"]
+    source: Literal["cifar10", "cifar100", "stl10"]
 
 
 def read(config: TorchvisionConfig, raw: Path) -> Reading:
     """All images of the set's splits. Raises `Refused` where its files are neither there nor to be downloaded."""
     import torchvision.datasets as sets
 
-    kind: Any = getattr(sets, config.name.upper())
-    named = {"split": ("train", "test", "unlabeled")} if config.name == "stl10" else {"train": (True, False)}
+    kind: Any = getattr(sets, config.source.upper())
+    named = {"split": ("train", "test", "unlabeled")} if config.source == "stl10" else {"train": (True, False)}
     ((key, values),) = named.items()
     try:
         with offline_is_quick():
             splits = [kind(raw, **{key: value}, download=True) for value in values]
     except (OSError, RuntimeError) as error:
         raise Refused(
-            f"{config.name} could not be downloaded ({error}): put the files of torchvision's {kind.__name__} in "
-            f"{raw}, or set data.name to folder or shapes"
+            f"{config.source} could not be downloaded ({error}): put the files of torchvision's {kind.__name__} in "
+            f"{raw}, or take the source folder or shapes"
         ) from None
     files = sorted(path for path in raw.rglob("*") if path.is_file() and _belongs(path, kind))
     names = ("train", "test", "unlabelled")
