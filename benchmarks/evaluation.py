@@ -18,7 +18,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from ssl_core.evaluation import EvaluationConfig, fractions, knn, probe
+from ssl_core.evaluation import EvaluationConfig, fractions, knn, linear_probe
 from ssl_core.evaluation.downstream import LinearHead
 from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.metrics import accuracy
@@ -59,8 +59,8 @@ def representations(counts: dict[str, int], size: int, seed: int = 0) -> dict[st
 
 
 def stopgrad_probe(splits: dict[str, Split]) -> float:
-    head, _ = probe.choose(splits["train"], splits["val"], CLASSES, CONFIG.weight_decays)
-    return accuracy(probe.predict(head, splits["val"]), splits["val"].labels)
+    head, _ = linear_probe.choose(splits["train"], splits["val"], CLASSES, CONFIG.weight_decays)
+    return accuracy(linear_probe.predict(head, splits["val"]), splits["val"].labels)
 
 
 def sklearn_probe(splits: dict[str, Split], iterations: int) -> float:
@@ -80,10 +80,10 @@ def whole(splits: dict[str, Split]) -> float:
     names = [str(label) for label in range(CLASSES)]
     reached = 0.0
     for fraction in CONFIG.label_fractions:
-        train = splits["train"].take(fractions.draw(splits["train"].labels, fraction, CONFIG.seed, names))
-        head, _ = probe.choose(train, splits["val"], CLASSES, CONFIG.weight_decays)
+        train = splits["train"].take(fractions.draw(splits["train"].labels, fraction, 0, names))
+        head, _ = linear_probe.choose(train, splits["val"], CLASSES, CONFIG.weight_decays)
         for name in ("test", "val"):
-            reached = accuracy(probe.predict(head, splits[name]), splits[name].labels)
+            reached = accuracy(linear_probe.predict(head, splits[name]), splits[name].labels)
             knn.predict(train, splits[name], CLASSES, CONFIG)
     return reached
 

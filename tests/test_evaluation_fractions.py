@@ -53,7 +53,6 @@ def test_a_class_too_small_for_the_fraction_is_refused_by_name() -> None:
         (lambda: EvaluationConfig(label_fractions=()), "label_fractions"),
         (lambda: EvaluationConfig(weight_decays=(0.0, 1.0)), "weight_decays"),
         (lambda: EvaluationConfig(knn_temperature=0.0), "knn_temperature"),
-        (lambda: EvaluationConfig(seed=-1), "seed"),
         (lambda: FineTuningConfig(steps=2, evaluations=3), "evaluations"),
         (lambda: FineTuningConfig(batch_size=1), "batch_size"),
         (lambda: FineTuningConfig(val_images=0), "val_images"),

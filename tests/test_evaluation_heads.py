@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ssl_core.evaluation import EvaluationConfig, knn, logistic, probe
+from ssl_core.evaluation import EvaluationConfig, knn, linear_probe, logistic
 from ssl_core.evaluation.downstream import Downstream, LinearHead, Protocol
 from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.metrics import accuracy, macro_f1
@@ -121,22 +121,22 @@ def test_images_in_several_parts_give_the_same_optimum(monkeypatch: pytest.Monke
 def test_the_weight_decay_is_the_best_on_val_and_the_strongest_of_equals() -> None:
     train, val = blobs(40, size=30), blobs(500, seed=1, size=30)
     grid = (1e-4, 1e-2, 1.0)
-    head, chosen = probe.choose(train, val, 3, grid)
-    alone = {decay: probe.choose(train, val, 3, [decay])[0] for decay in grid}
-    reached = {decay: accuracy(probe.predict(fitted, val), val.labels) for decay, fitted in alone.items()}
+    head, chosen = linear_probe.choose(train, val, 3, grid)
+    alone = {decay: linear_probe.choose(train, val, 3, [decay])[0] for decay in grid}
+    reached = {decay: accuracy(linear_probe.predict(fitted, val), val.labels) for decay, fitted in alone.items()}
     assert len(set(reached.values())) > 1, "the grid makes no difference here: the test would show nothing"
     assert reached[chosen] == max(reached.values())
-    assert accuracy(probe.predict(head, val), val.labels) == pytest.approx(reached[chosen], abs=0.01)
+    assert accuracy(linear_probe.predict(head, val), val.labels) == pytest.approx(reached[chosen], abs=0.01)
     easy = blobs(60, spread=0.01)
-    assert probe.choose(easy, easy, 3, grid)[1] == 1.0
+    assert linear_probe.choose(easy, easy, 3, grid)[1] == 1.0
 
 
 def test_a_collapsed_representation_gives_the_most_frequent_class() -> None:
     labels = np.array([0] * 5 + [1] * 20 + [2] * 5)
     constant = torch.full((30, 4), 2.5)
     split = Split(images=blobs(30).images, labels=labels, representations=constant)
-    head, _ = probe.choose(split, split, 3, [1e-3])
-    assert set(probe.predict(head, split)) == {1}
+    head, _ = linear_probe.choose(split, split, 3, [1e-3])
+    assert set(linear_probe.predict(head, split)) == {1}
 
 
 def cosine_knn(bank: Split, queries: Split, k: int, temperature: float = np.inf) -> np.ndarray:

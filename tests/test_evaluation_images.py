@@ -1,8 +1,9 @@
-"""Images through a network, fine-tuning and the whole evaluation, on small images that a small network tells apart."""
+"""Images through a network, fine-tuning and the two evaluations, on small images that a small network tells apart."""
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +13,17 @@ from torch import Tensor, nn
 from ssl_core import collapse
 from ssl_core.augmentation import Augment, Recipe, normalise
 from ssl_core.errors import Refused
-from ssl_core.evaluation import EvaluationConfig, FineTuningConfig, embedding, fine_tuning, probe
+from ssl_core.evaluation import EvaluationConfig, FineTuningConfig, embedding, fine_tuning, fractions, linear_probe
 from ssl_core.evaluation.downstream import LinearHead
 from ssl_core.evaluation.embedding import Images, embed
-from ssl_core.evaluation.evaluation import Evaluation, evaluate
+from ssl_core.evaluation.evaluation import Evaluation, Figure, fine_tune, probe
 from ssl_core.evaluation.split import Split
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 CLASSES = ["left", "right", "top"]
 AUGMENT = Augment([Recipe(views=1, blur=None)], MEAN, STD)
 BUDGET = FineTuningConfig(steps=12, batch_size=16, learning_rates=(1e-2, 1e-6), evaluations=3, val_images=40)
-CONFIG = EvaluationConfig(label_fractions=(0.2, 1.0), weight_decays=(1e-3, 1e-1), fine_tuning=BUDGET)
+CONFIG = EvaluationConfig(label_fractions=(0.2, 1.0), weight_decays=(1e-3, 1e-1))
 
 
 class Tiny(nn.Module):
@@ -97,7 +98,7 @@ def test_fine_tuning_learns_and_leaves_what_it_was_given() -> None:
     assert tuned.step in (4, 8, 12)
     right = [
         predicted == parts["test"].labels
-        for predicted in (probe.predict(head, parts["test"]), fine_tuning.predict(tuned.model, parts["test"]))
+        for predicted in (linear_probe.predict(head, parts["test"]), fine_tuning.predict(tuned.model, parts["test"]))
     ]
     assert right[0].mean() == pytest.approx(1 / 3)
     assert right[1].mean() > 0.6
@@ -115,7 +116,7 @@ def test_fine_tuning_keeps_the_state_that_was_best_on_val(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(fine_tuning, "predict", predict)
     parts = splits()
-    head, _ = probe.choose(parts["train"], parts["val"], 3, [0.1])
+    head, _ = linear_probe.choose(parts["train"], parts["val"], 3, [0.1])
     tuned = fine_tuning.choose(backbone(), head, parts["train"], parts["val"], BUDGET, seed=0)
     assert (tuned.learning_rate, tuned.step, tuned.accuracy) == (1e-2, 8, 0.9)
     assert all(torch.equal(states[1][name], value) for name, value in tuned.model.state_dict().items())
@@ -124,54 +125,128 @@ def test_fine_tuning_keeps_the_state_that_was_best_on_val(monkeypatch: pytest.Mo
 
 def test_the_head_begins_as_the_probe() -> None:
     parts = splits()
-    head, _ = probe.choose(parts["train"], parts["val"], 3, [0.1])
+    head, _ = linear_probe.choose(parts["train"], parts["val"], 3, [0.1])
     still = FineTuningConfig(steps=1, batch_size=16, learning_rates=(1e-9,), evaluations=1)
     tuned = fine_tuning.choose(backbone(), head, parts["train"], parts["val"], still, seed=0)
     torch.testing.assert_close(tuned.model.head.state_dict(), head.state_dict(), atol=1e-6, rtol=0)
 
 
-def run(parts: dict[str, Split], config: EvaluationConfig = CONFIG) -> Evaluation:
-    return evaluate(backbone(), parts, CLASSES, AUGMENT, config)
+def probed(parts: dict[str, Split], seed: int = 0) -> Evaluation:
+    return probe(backbone(), parts, CLASSES, AUGMENT, CONFIG, seed)
 
 
-def test_an_evaluation_has_every_figure_once_and_repeats_exactly() -> None:
-    evaluation = run(splits())
-    keys = [figure[:5] for figure in evaluation.figures]
-    heads = [("feature_extraction", head) for head in ("linear", "knn20", "knn200")] + [("fine_tuning", "linear")]
-    expected = {
+def tuned(parts: dict[str, Split], seed: int = 0) -> tuple[list[Figure], dict[str, Any]]:
+    return fine_tune(backbone(), parts, CLASSES, CONFIG.label_fractions, CONFIG.weight_decays, BUDGET, seed)
+
+
+def of_heads(protocol: str, *heads: str) -> set[tuple[str, str, float | None, str, str]]:
+    return {
         (protocol, head, fraction, name, metric)
-        for protocol, head in heads
+        for head in heads
         for fraction in (0.2, 1.0)
         for name in ("val", "test")
         for metric in ("accuracy", "macro_f1")
-    } | {
+    }
+
+
+def test_a_probe_has_every_figure_once_and_repeats_exactly() -> None:
+    evaluation = probed(splits())
+    keys = [figure[:5] for figure in evaluation.figures]
+    expected = of_heads("feature_extraction", "linear", "knn20", "knn200") | {
         ("label_free", "", None, name, metric)
         for name in ("val", "test")
         for metric in ("rankme", "alignment", "uniformity", "embedding_std")
     }
     assert sorted(map(repr, keys)) == sorted(map(repr, expected))
-    assert run(splits()) == evaluation
+    assert probed(splits()) == evaluation
     assert evaluation.choices["0.2"]["labelled_images"] == 18
     assert evaluation.choices["0.2"]["knn"] == {"knn20": 18, "knn200": 18}
-    assert set(evaluation.choices["1.0"]) == {"labelled_images", "linear", "knn", "fine_tuning"}
+    assert set(evaluation.choices["1.0"]) == {"labelled_images", "linear", "knn"}
     assert not evaluation.verdict.collapsed
+
+
+def test_fine_tuning_has_every_figure_once_and_repeats_exactly() -> None:
+    figures, choices = tuned(splits())
+    assert sorted(map(repr, (figure[:5] for figure in figures))) == sorted(map(repr, of_heads("fine_tuning", "linear")))
+    assert tuned(splits()) == (figures, choices)
+    assert {fraction: chosen["labelled_images"] for fraction, chosen in choices.items()} == {"0.2": 18, "1.0": 90}
+    for chosen in choices.values():
+        assert set(chosen) == {"labelled_images", "learning_rate", "step"}
+        assert chosen["learning_rate"] in BUDGET.learning_rates
+        assert chosen["step"] in (4, 8, 12)
+
+
+def test_fine_tuning_starts_from_the_head_of_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[LinearHead] = []
+    given: list[tuple[np.ndarray, int]] = []
+    choose, draw = linear_probe.choose, fractions.draw
+
+    def chosen(*settings: Any) -> tuple[LinearHead, float]:
+        head, decay = choose(*settings)
+        heads.append(copy.deepcopy(head))
+        return head, decay
+
+    def drawn(labels: np.ndarray, fraction: float, seed: int, classes: list[str]) -> np.ndarray:
+        given.append((draw(labels, fraction, seed, classes), seed))
+        return given[-1][0]
+
+    monkeypatch.setattr(linear_probe, "choose", chosen)
+    monkeypatch.setattr(fractions, "draw", drawn)
+    starts: list[LinearHead] = []
+    tune = fine_tuning.choose
+
+    def from_head(network: nn.Module, head: LinearHead, *rest: Any) -> fine_tuning.FineTuned:
+        starts.append(copy.deepcopy(head))
+        return tune(network, head, *rest)
+
+    monkeypatch.setattr(fine_tuning, "choose", from_head)
+    parts = splits()
+    probed(parts, seed=3)
+    of_probe = list(heads)
+    tuned(parts, seed=3)
+    assert len(starts) == len(of_probe) == 2
+    for start, head in zip(starts, of_probe, strict=True):
+        torch.testing.assert_close(start.state_dict(), head.state_dict(), rtol=0, atol=0)
+    assert [seed for _, seed in given] == [3] * 4
+    for (ours, _), (theirs, _) in zip(given[:2], given[2:], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_another_seed_draws_other_labelled_images_and_other_samples() -> None:
+    parts = splits()
+    first, second = probed(parts, seed=0), probed(parts, seed=1)
+    assert [f for f in first.figures if f.label_fraction == 0.2] != [
+        f for f in second.figures if f.label_fraction == 0.2
+    ]
+    alignment = [[f for f in each.figures if f.metric == "alignment"] for each in (first, second)]
+    assert alignment[0] != alignment[1]
+    # All labels are all labels, and the whole split is the whole split.
+    same = [
+        [f for f in each.figures if f.label_fraction == 1.0 or f.metric in ("rankme", "embedding_std")]
+        for each in (first, second)
+    ]
+    assert same[0] == same[1]
+    assert tuned(parts, seed=0) != tuned(parts, seed=1)
 
 
 def test_nothing_is_chosen_on_test() -> None:
     parts = splits()
     wrong = dataclasses.replace(parts["test"], labels=(parts["test"].labels + 1) % 3)
-    evaluation, other = run(parts), run(parts | {"test": wrong})
-    assert evaluation.choices == other.choices
-    assert [f for f in evaluation.figures if f.split == "val"] == [f for f in other.figures if f.split == "val"]
-    assert evaluation.figures != other.figures
+    frozen, other = probed(parts), probed(parts | {"test": wrong})
+    with_true, with_wrong = tuned(parts), tuned(parts | {"test": wrong})
+    assert (frozen.choices, with_true[1]) == (other.choices, with_wrong[1])
+    for ours, theirs in ((frozen.figures, other.figures), (with_true[0], with_wrong[0])):
+        assert [f for f in ours if f.split == "val"] == [f for f in theirs if f.split == "val"]
+        assert ours != theirs
 
 
 def test_without_labels_only_the_label_free_figures_are_made() -> None:
     free = {name: dataclasses.replace(part, labels=np.full(len(part), -1)) for name, part in splits().items()}
-    evaluation = run(free)
+    evaluation = probed(free)
     assert {figure.protocol for figure in evaluation.figures} == {"label_free"}
     assert len(evaluation.figures) == 8
     assert evaluation.choices == {}
+    assert tuned(free) == ([], {})
 
 
 def test_unlabelled_images_among_labelled_ones_are_left_out() -> None:
@@ -180,23 +255,26 @@ def test_unlabelled_images_among_labelled_ones_are_left_out() -> None:
     for part in more.values():
         part.labels[::7] = -1
     fewer = {name: part.take(np.flatnonzero(part.labels >= 0)) for name, part in more.items()}
-    labelled = [f for f in run(more).figures if f.protocol != "label_free"]
-    assert labelled == [f for f in run(fewer).figures if f.protocol != "label_free"]
+    labelled = [f for f in probed(more).figures if f.protocol != "label_free"]
+    assert labelled == [f for f in probed(fewer).figures if f.protocol != "label_free"]
+    assert tuned(more) == tuned(fewer)
 
 
-def test_a_split_without_labels_beside_labelled_ones_is_refused() -> None:
+@pytest.mark.parametrize("evaluated", [probed, tuned])
+def test_a_split_without_labels_beside_labelled_ones_is_refused(evaluated: Callable[[dict[str, Split]], Any]) -> None:
     with pytest.raises(Refused, match="the test split has no labels"):
-        run(splits() | {"test": split(45, 2, labels=[-1] * 45)})
+        evaluated(splits() | {"test": split(45, 2, labels=[-1] * 45)})
 
 
-def test_a_split_too_small_to_measure_is_refused() -> None:
+@pytest.mark.parametrize("evaluated", [probed, tuned])
+def test_a_split_too_small_to_measure_is_refused(evaluated: Callable[[dict[str, Split]], Any]) -> None:
     with pytest.raises(Refused, match="the val split has 1 image"):
-        run(splits() | {"val": split(1, 1)})
+        evaluated(splits() | {"val": split(1, 1)})
 
 
 def test_a_collapsed_backbone_is_called_so() -> None:
     constant = torch.ones(60, 16)
     parts = splits()
-    verdict = run(parts | {"val": dataclasses.replace(parts["val"], representations=constant)}).verdict
+    verdict = probed(parts | {"val": dataclasses.replace(parts["val"], representations=constant)}).verdict
     assert verdict.collapsed
     assert verdict == collapse.verdict(0.0, collapse.rankme(constant), CONFIG.collapse)

@@ -28,14 +28,12 @@ class FineTuningConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """Shares of the labels, the probe's grid of weight decays, fine-tuning's budget; `seed` draws labelled images."""
+    """Shares of the labels, the linear probe's grid of weight decays, k-NN's temperature, when it is a collapse."""
 
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     weight_decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     knn_temperature: float = 0.07
-    fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
     collapse: CollapseThresholds = field(default_factory=CollapseThresholds)
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.label_fractions or not all(0 < fraction <= 1 for fraction in self.label_fractions):
@@ -44,5 +42,3 @@ class EvaluationConfig:
             raise ValueError(f"weight_decays is {list(self.weight_decays)}; at least one is needed, each above 0")
         if self.knn_temperature <= 0:
             raise ValueError(f"knn_temperature is {self.knn_temperature}; it must be above 0")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it must be 0 or more")

@@ -1,19 +1,21 @@
-"""The whole evaluation of one backbone: figures, what was chosen on val, and the collapse verdict.
+"""The two evaluations of a network: of its representations as they are, and fine-tuned.
 
 Every choice is made on val; test is read once, with what was chosen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import nn
 
 from ssl_core import collapse
 from ssl_core.augmentation import Augment
 from ssl_core.collapse import Verdict
 from ssl_core.errors import Refused
-from ssl_core.evaluation import diagnostics, fine_tuning, fractions, knn, probe
-from ssl_core.evaluation.config import EvaluationConfig
+from ssl_core.evaluation import diagnostics, fine_tuning, fractions, knn, linear_probe
+from ssl_core.evaluation.config import EvaluationConfig, FineTuningConfig
 from ssl_core.evaluation.metrics import accuracy, macro_f1
 from ssl_core.evaluation.split import Split
 from ssl_core.progress import Bar
@@ -41,30 +43,82 @@ class Evaluation:
     verdict: Verdict
 
 
-def evaluate(
-    backbone: nn.Module, splits: dict[str, Split], classes: list[str], augment: Augment, config: EvaluationConfig
+def probe(
+    network: nn.Module,
+    splits: dict[str, Split],
+    classes: list[str],
+    augment: Augment,
+    config: EvaluationConfig,
+    seed: int,
 ) -> Evaluation:
-    """Evaluate a backbone and its stored representations on the splits train, val and test.
+    """Evaluate the stored representations of a network, frozen, on the splits train, val and test.
 
-    `augment` makes the views of the alignment figure, which is comparable where they are the same. Where no image has a
+    `augment` makes the views of the alignment figure, which is comparable where they are the same. `seed` draws these,
+    the labelled images and the samples: the same for every network that is given the same seed. Where no image has a
     label, only the label-free figures are made. Raises `Refused` where a split is too small, or has no labels while
     another has.
     """
-    small = [name for name in MEASURED if len(splits[name]) < 2]
-    if small:
-        raise Refused(f"the {small[0]} split has {len(splits[small[0]])} images; an evaluation needs at least 2")
-    free = {name: diagnostics.label_free(backbone, splits[name], augment, config.seed) for name in MEASURED}
+    _refuse_small(splits)
+    free = {name: diagnostics.label_free(network, splits[name], augment, seed) for name in MEASURED}
     figures = [Figure("label_free", "", None, name, *figure) for name in MEASURED for figure in free[name].items()]
     verdict = collapse.verdict(free["val"]["embedding_std"], free["val"]["rankme"], config.collapse)
     choices = {}
-    for fraction, parts in Bar(_by_fraction(splits, classes, config), len(config.label_fractions), "fraction"):
-        made, choices[repr(fraction)] = _downstream(backbone, parts, len(classes), fraction, config)
-        figures += made
+    drawn = _by_fraction(splits, classes, config.label_fractions, seed)
+    for fraction, parts in Bar(drawn, len(config.label_fractions), "fraction"):
+        train = parts["train"]
+        head, weight_decay = linear_probe.choose(train, parts["val"], len(classes), config.weight_decays)
+        for name in MEASURED:
+            voted = knn.predict(train, parts[name], len(classes), config)
+            for kind, predicted in ({"linear": linear_probe.predict(head, parts[name])} | voted).items():
+                figures += _measured("feature_extraction", kind, fraction, name, predicted, parts[name].labels)
+        choices[repr(fraction)] = {
+            "labelled_images": len(train),
+            "linear": {"weight_decay": weight_decay},
+            "knn": {kind: min(k, len(train)) for kind, k in knn.NEIGHBOURS.items()},
+        }
     return Evaluation(figures=figures, choices=choices, verdict=verdict)
 
 
+def fine_tune(
+    network: nn.Module,
+    splits: dict[str, Split],
+    classes: list[str],
+    label_fractions: Sequence[float],
+    weight_decays: Sequence[float],
+    config: FineTuningConfig,
+    seed: int,
+) -> tuple[list[Figure], dict[str, Any]]:
+    """Figures of the network fine-tuned with each label fraction, and by fraction what was chosen.
+
+    It starts from the probe that `probe` fits with the same label fractions, weight decays and seed; `seed` draws the
+    order of the batches too. There is nothing to be had where no image has a label. Raises `Refused` as `probe` does.
+    """
+    _refuse_small(splits)
+    figures, choices = [], {}
+    drawn = _by_fraction(splits, classes, label_fractions, seed)
+    for fraction, parts in Bar(drawn, len(label_fractions), "fraction"):
+        train, val = parts["train"], parts["val"]
+        head, _ = linear_probe.choose(train, val, len(classes), weight_decays)
+        tuned = fine_tuning.choose(network, head, train, val.sample(config.val_images, seed), config, seed)
+        for name in MEASURED:
+            predicted = fine_tuning.predict(tuned.model, parts[name])
+            figures += _measured("fine_tuning", "linear", fraction, name, predicted, parts[name].labels)
+        choices[repr(fraction)] = {
+            "labelled_images": len(train),
+            "learning_rate": tuned.learning_rate,
+            "step": tuned.step,
+        }
+    return figures, choices
+
+
+def _refuse_small(splits: dict[str, Split]) -> None:
+    small = [name for name in MEASURED if len(splits[name]) < 2]
+    if small:
+        raise Refused(f"the {small[0]} split has {len(splits[small[0]])} images; an evaluation needs at least 2")
+
+
 def _by_fraction(
-    splits: dict[str, Split], classes: list[str], config: EvaluationConfig
+    splits: dict[str, Split], classes: list[str], label_fractions: Sequence[float], seed: int
 ) -> list[tuple[float, dict[str, Split]]]:
     """The labelled splits, train cut to each label fraction; nothing where there are no labels at all."""
     labelled = {name: split.labelled() for name, split in splits.items()}
@@ -74,30 +128,14 @@ def _by_fraction(
     if without:
         raise Refused(f"the {without[0]} split has no labels while another has; label it, or take all labels away")
     train = labelled["train"]
-    drawn = [(f, fractions.draw(train.labels, f, config.seed, classes)) for f in config.label_fractions]
+    drawn = [(fraction, fractions.draw(train.labels, fraction, seed, classes)) for fraction in label_fractions]
     return [(fraction, labelled | {"train": train.take(index)}) for fraction, index in drawn]
 
 
-def _downstream(
-    backbone: nn.Module, splits: dict[str, Split], classes: int, fraction: float, config: EvaluationConfig
-) -> tuple[list[Figure], dict[str, Any]]:
-    """Figures of every head for one label fraction, and what was chosen."""
-    train, val = splits["train"], splits["val"]
-    head, weight_decay = probe.choose(train, val, classes, config.weight_decays)
-    sample = val.sample(config.fine_tuning.val_images, config.seed)
-    tuned = fine_tuning.choose(backbone, head, train, sample, config.fine_tuning, config.seed)
-    figures = []
-    for name in MEASURED:
-        frozen = {"linear": probe.predict(head, splits[name])} | knn.predict(train, splits[name], classes, config)
-        predictions = [("feature_extraction", kind, predicted) for kind, predicted in frozen.items()]
-        predictions.append(("fine_tuning", "linear", fine_tuning.predict(tuned.model, splits[name])))
-        for protocol, kind, predicted in predictions:
-            for metric in (accuracy, macro_f1):
-                value = metric(predicted, splits[name].labels)
-                figures.append(Figure(protocol, kind, fraction, name, metric.__name__, value))
-    return figures, {
-        "labelled_images": len(train),
-        "linear": {"weight_decay": weight_decay},
-        "knn": {kind: min(k, len(train)) for kind, k in knn.NEIGHBOURS.items()},
-        "fine_tuning": {"learning_rate": tuned.learning_rate, "step": tuned.step},
-    }
+def _measured(
+    protocol: str, head: str, fraction: float, split: str, predicted: np.ndarray, labels: np.ndarray
+) -> list[Figure]:
+    return [
+        Figure(protocol, head, fraction, split, metric.__name__, metric(predicted, labels))
+        for metric in (accuracy, macro_f1)
+    ]
