@@ -17,7 +17,7 @@ from ssl_core.augmentation import Augment, GaussianBlur, Recipe, View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
-from ssl_core.objectives import Objective, Supervised
+from ssl_core.objectives import Objective
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
 from ssl_core.objectives.supervised import SupervisedConfig
@@ -47,7 +47,7 @@ def run(
     objective = objectives.build(config, backbones.build(backbone or backbone_of(config), 16), 16, 2)
     objective.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's stub)
     pixels = np.random.default_rng(1).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
-    labels = torch.arange(64, device=device) % 2 if isinstance(objective, Supervised) else None
+    labels = torch.arange(64, device=device) % 2 if objective.needs_labels else None
     chosen: dict[str, Any] = {"epochs": 2, "batch_size": 16, "record_every": 3} | settings
     augment = Augment([Recipe(views=objective.views, blur=None)], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     values: Values = []
