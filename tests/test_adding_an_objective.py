@@ -2,11 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import PROJECT, clone, edit, run
-from ruamel.yaml import YAML
+from conftest import PROJECT, clone, run
 
 pytestmark = pytest.mark.slow
 PAGE = PROJECT / "docs" / "adding-an-objective.md"
@@ -33,22 +31,26 @@ def test_the_page_adds_an_objective_that_keeps_the_contract_and_runs_to_the_tabl
     assert set(written) == {
         "ssl_core/objectives/align_uniform.py",
         "ssl_core/objectives/__init__.py",
-        "params.yaml",
+        "methods.yaml",
+        "suites/align_uniform.yaml",
         "README.md",
         "tests/every_objective.py",
         "tests/test_align_uniform.py",
     }
     project = clone(tmp_path)
-    for name in ("ssl_core/objectives/align_uniform.py", "tests/test_align_uniform.py"):
+    for name in (
+        "ssl_core/objectives/align_uniform.py",
+        "tests/test_align_uniform.py",
+        "suites/align_uniform.yaml",
+    ):
         (project / name).write_text(written[name])
     insert(project / "ssl_core/objectives/__init__.py", written["ssl_core/objectives/__init__.py"], "OBJECTIVES = {")
     insert(project / "tests/every_objective.py", written["tests/every_objective.py"], "EVERY: dict[str, Any] = {")
 
-    def add(content: dict[str, Any]) -> None:
-        content["variants"] |= YAML(typ="safe").load(written["params.yaml"])["variants"]
-        content["suite"]["variants"] = ["align_uniform"]
-
-    edit(project, add)
+    with (project / "methods.yaml").open("a") as methods:
+        methods.write(f"\n{written['methods.yaml']}")
+    graph = project / "dvc.yaml"
+    graph.write_text(re.sub(r"suites/\w+\.yaml:", "suites/align_uniform.yaml:", graph.read_text(), count=1))
     readme, last = project / "README.md", "| `random`, `supervised` |"
     assert readme.read_text().count(last) == 1
     readme.write_text(readme.read_text().replace(last, written["README.md"] + last))
@@ -62,4 +64,4 @@ def test_the_page_adds_an_objective_that_keeps_the_contract_and_runs_to_the_tabl
     assert checked.returncode == 0, checked.stdout
     done = run("dvc", "repro", cwd=project)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert "align_uniform" in (project / "results" / "comparison.csv").read_text()
+    assert "align_uniform" in (project / "results" / "align_uniform" / "comparison.csv").read_text()

@@ -12,17 +12,12 @@ BackboneConfig = ResNetConfig | ViTConfig
 Backbone = ResNet | ViT
 
 
-def check(config: BackboneConfig, image_size: int) -> None:
-    """Raise `Refused` where images of `image_size` pixels are too small for the backbone, or not whole patches."""
-    config.check(image_size)
-
-
 def build(config: BackboneConfig, image_size: int) -> Backbone:
     """An untrained backbone for square images of `image_size` pixels; weights from torch's default generator.
 
-    Raises `Refused` as `check` does.
+    Raises `Refused` as the configuration's `check` does.
     """
-    check(config, image_size)
+    config.check(image_size)
     match config:
         case ResNetConfig():
             return ResNet(config)
@@ -39,6 +34,5 @@ __all__ = [
     "ViT",
     "ViTConfig",
     "build",
-    "check",
     "with_tokens",
 ]
