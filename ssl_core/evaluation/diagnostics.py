@@ -8,6 +8,7 @@ from ssl_core.augmentation import Augment
 from ssl_core.collapse import embedding_std, rankme
 from ssl_core.evaluation.embedding import BATCH, Images, on_device
 from ssl_core.evaluation.split import Split
+from ssl_core.precision import autocast, computed
 
 SAMPLE = 2048
 """Images of the figures about pairs: uniformity takes every pair of them."""
@@ -29,10 +30,11 @@ def two_views(backbone: nn.Module, images: Images, augment: Augment, seed: int) 
     on_device(backbone, images.device).eval()
     generator = torch.Generator(images.device).manual_seed(seed)
     pairs = []
-    with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16):
+    with torch.inference_mode(), autocast(images.device):
         for start in range(0, len(images), BATCH):
             raw = images.raw(slice(start, start + BATCH))
-            pairs.append([backbone(augment(raw, generator)[0].images).float() for _ in range(2)])
+            views = [augment(raw, generator)[0].to(computed(images.device)) for _ in range(2)]
+            pairs.append([backbone(view.images).float() for view in views])
     first, second = zip(*pairs, strict=True)
     return torch.cat(first), torch.cat(second)
 

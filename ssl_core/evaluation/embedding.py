@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_core.augmentation import normalise
+from ssl_core.precision import autocast
 from ssl_core.progress import Bar
 
 BATCH = 256
@@ -51,12 +52,12 @@ class Images:
 def embed(network: nn.Module, images: Images, progress: str = "") -> np.ndarray:
     """The network's outputs, float32 [N, D]; `progress` names a progress bar.
 
-    The network is put into evaluation mode on the images' device. It runs in bfloat16 autocast on every machine, so
-    that the figures do not depend on whether that is fast there.
+    The network is put into evaluation mode on the images' device. It runs in the type that the device computes in,
+    so that the figures' last digits depend on that.
     """
     on_device(network, images.device).eval()
     starts = range(0, len(images), BATCH)
-    with torch.inference_mode(), torch.autocast(images.device.type, torch.bfloat16):
+    with torch.inference_mode(), autocast(images.device):
         outputs = [
             network(images.batch(slice(start, start + BATCH))).float().cpu().numpy()
             for start in Bar(starts, len(starts), "batch", name=progress, shown=bool(progress))

@@ -19,6 +19,7 @@ from ssl_core.evaluation.downstream import Downstream, LinearHead
 from ssl_core.evaluation.embedding import embed, on_device
 from ssl_core.evaluation.metrics import accuracy
 from ssl_core.evaluation.split import Split
+from ssl_core.precision import autocast
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +65,7 @@ def _fine_tune(model: Downstream, train: Split, rate: float, config: FineTuningC
     for step, index in enumerate(_batches(len(train.labels), config, seed), start=1):
         model.train()
         labels = torch.from_numpy(train.labels[index]).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             loss = F.cross_entropy(model(train.images.batch(index)), labels)
         optimiser.zero_grad()
         loss.backward()

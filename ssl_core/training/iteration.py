@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ssl_core import parallel
 from ssl_core.augmentation import Augment
 from ssl_core.objectives import Objective
+from ssl_core.precision import computed
 
 WARM_UP = 3
 """Iterations that run eagerly before one is captured: libraries choose their algorithms in them."""
@@ -21,11 +22,12 @@ WARM_UP = 3
 class Acceleration:
     """How an iteration is run; the losses are the same to rounding, whatever is chosen.
 
-    `precision`: autocast's type; float32 switches autocast off. `compiled`: `torch.compile` of the objective and the
-    views. `captured`: the whole iteration replayed as one CUDA graph, which takes the host out of it.
+    `precision`: autocast's type, by default the one that the device computes in; float32 switches autocast off.
+    `compiled`: `torch.compile` of the objective and the views. `captured`: the whole iteration replayed as one CUDA
+    graph, which takes the host out of it.
     """
 
-    precision: torch.dtype = torch.bfloat16
+    precision: torch.dtype | None = None
     compiled: bool = False
     captured: bool = False
 
@@ -83,7 +85,7 @@ class Iteration:
 
     def _accumulate(self, images: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         views = self.augment(images, self.generator, self.share)
-        precision = self.acceleration.precision
+        precision = self.acceleration.precision or computed(images.device)
         with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
             terms = self.network([view.to(precision) for view in views], labels)
         loss = torch.stack(list(terms.values())).sum()

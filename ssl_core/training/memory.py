@@ -11,6 +11,7 @@ from ssl_core import parallel
 from ssl_core.augmentation import Augment
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
+from ssl_core.precision import autocast, computed
 from ssl_core.training.batches import free_memory
 
 MEASURED = 8
@@ -72,9 +73,9 @@ def bytes_per_image(objective: Objective, images: Tensor, augment: Augment) -> f
         return tensor
 
     parameters = {p.untyped_storage().data_ptr() for p in objective.parameters()}
-    views = augment(images, torch.Generator(images.device))
+    views = [view.to(computed(images.device)) for view in augment(images, torch.Generator(images.device))]
     labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    with saved_tensors_hooks(note, lambda t: t), torch.autocast(images.device.type, torch.bfloat16):
+    with saved_tensors_hooks(note, lambda t: t), autocast(images.device):
         terms = objective(views, labels)
     del terms
     total = sum(size for pointer, size in kept.items() if pointer not in parameters)

@@ -11,6 +11,7 @@ from ssl_core.augmentation import Augment, normalise
 from ssl_core.collapse import CollapseThresholds, embedding_std, rankme
 from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
+from ssl_core.precision import autocast
 from ssl_core.training.batches import TrainingImages
 
 Row = tuple[int, float, dict[str, float]]
@@ -45,7 +46,7 @@ def watched(images: TrainingImages, seed: int) -> Tensor:
 def diagnostics(objective: Objective, images: Tensor, augment: Augment) -> dict[str, float]:
     """How far the representations of images uint8 [N, 3, H, W] have spread, as an evaluation would see them."""
     objective.eval()
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with autocast(images.device):
         h = parallel.gather(objective.encoder(normalise(images, augment.mean, augment.std)).float())
     objective.train()
     if not h.isfinite().all():
