@@ -31,6 +31,7 @@ class JointEmbedding(Objective):
 
     def __init__(self, config: JointEmbeddingConfig, backbone: Backbone) -> None:
         super().__init__(backbone)
+        self.projector_config = config.projector
         self.projector, self.embedding_size = projector(config.projector, backbone.representation_size)
         self.teacher = Teacher(config.momentum, backbone, self.projector) if config.momentum else None
 

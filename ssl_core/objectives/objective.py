@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone, BackboneConfig
-from ssl_core.heads import full_precision
+from ssl_core.heads import ProjectorConfig, full_precision
 
 
 class Objective(nn.Module):
@@ -31,6 +31,9 @@ class Objective(nn.Module):
     needs_labels: ClassVar[bool] = False
     needs_colours: ClassVar[bool] = False
     trained: ClassVar[bool] = True
+
+    projector_config: ProjectorConfig | None = None
+    """What builds the projector that is kept, where there is one."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
