@@ -1,12 +1,13 @@
 """What is observed of a stage and not determined by it: seconds, memory, machine. Never a DVC output.
 
-Kept by the cell's identity in `observations/<identity>/<stage>.json`, beside the results, and joined in when a table is
-shown.
+Kept by the stage's identity, a digest of all that the stage reads, in `observations/<stage>/<identity>.json`. The stage
+writes its identity beside its figures, by which they are joined when a table is shown.
 """
 
 import json
 import platform
 import resource
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from tasks.stage import atomic_file
+from tasks.cells import Cell
+from tasks.stage import atomic_file, root
 
 if TYPE_CHECKING:
     import torch
 
-FOLDER = Path("observations")
+IDENTITY = "identity"
+"""The file of a stage's figures that holds its identity."""
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Observation:
 
 
 @contextmanager
-def observing(identity: str, stage: str, device: "torch.device | None" = None) -> Iterator[Observation]:
+def observing(stage: str, identity: str, device: "torch.device | None" = None) -> Iterator[Observation]:
     """Measure the block; where it ends well, write what was seen.
 
     `seconds` is the block (and those before it), `overhead_seconds` what the process took to reach it,
@@ -59,19 +62,29 @@ def observing(identity: str, stage: str, device: "torch.device | None" = None) -
         "overhead_seconds": round(overhead, 3),
         "peak_memory_bytes": _peak_memory(device),
         "machine": f"{platform.node()} {platform.machine()}",
+        "python": platform.python_version(),
+        **_commit(),
         **{name: value for name, value in vars(observation).items() if value},
     }
     if observation.images:
         seen["images_per_second"] = round(observation.images / seconds, 1)
     if device is not None:
         seen |= _computing(device)
-    with atomic_file(FOLDER / identity / f"{stage}.json") as file:
+    with atomic_file(_file(stage, identity)) as file:
         file.write_text(json.dumps(seen, indent=2) + "\n")
 
 
-def read(identity: str) -> dict[str, dict[str, Any]]:
-    """What was observed of a cell, by stage; empty where nothing was, as for a cell that a cache gave back."""
-    return {file.stem: json.loads(file.read_text()) for file in sorted((FOLDER / identity).glob("*.json"))}
+def read(cell: Cell, stage: str, images: str = "") -> dict[str, Any]:
+    """What was observed of the stage that made a cell's figures; empty where nothing was (a cache gave them)."""
+    identity = cell.figures(stage, images) / IDENTITY
+    if not identity.exists():
+        return {}
+    file = _file(stage, identity.read_text().strip())
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _file(stage: str, identity: str) -> Path:
+    return root() / "observations" / stage / f"{identity}.json"
 
 
 def _peak_memory(device: "torch.device | None") -> int:
@@ -86,4 +99,15 @@ def _computing(device: "torch.device") -> dict[str, Any]:
     import torch
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return {"device": name, "threads": torch.get_num_threads()}
+    return {"device": name, "threads": torch.get_num_threads(), "torch": str(torch.__version__)}
+
+
+def _commit() -> dict[str, str]:
+    """The commit, and whether tracked files differ from it; nothing where there is no git repository."""
+    asked = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    commit = next(line.split()[-1] for line in said if line.startswith("# branch.oid"))
+    return {"commit": commit, "dirty": str(any(not line.startswith("#") for line in said)).lower()}
