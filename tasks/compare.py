@@ -1,52 +1,86 @@
-"""Compare the suite's cells: `python -m tasks.compare`."""
+"""Compare the suite's cells: `python -m tasks.compare`.
 
-import csv
+It depends on the folder of all figures, and DVC counts whatever lies in that. What another suite left is therefore
+removed first (DVC's cache keeps it and gives it back): the dependency is then on the active suite's figures alone, and
+two clones end with the same dvc.lock, whatever suites they ran before.
+"""
 
-from ssl_core.errors import Refused
-from tasks import cells, comparison, parameters, report, table, tracking
+import json
+from typing import Any
+
+import pandas as pd
+
 from tasks.cells import Cell
-from tasks.comparison import COLUMNS
-from tasks.parameters import Parameters
-from tasks.stage import atomic_file, stage
+from tasks.comparison import frame, sources
+from tasks.configuration import plan as plans
+from tasks.configuration.plan import Plan
+from tasks.stage import atomic_file, atomic_folder, stage
 
 
 def main() -> None:
-    """Write `results/comparison.csv`; then, joined with what was observed, print the table and write the report."""
-    settings = parameters.load()
-    of_suite = cells.of_suite(cells.read())
-    gathered = [row for cell in of_suite for row in figures(settings, cell)]
-    with atomic_file(comparison.FILE) as file, file.open("w", newline="") as opened:
-        writer = csv.DictWriter(opened, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(gathered)
-    print(table.text(comparison.read()))
-    report.write(table.REPORT)
-    tracking.complete_suite(settings)
+    """Write in `results/<suite>` what the figures determine, and nothing that was observed."""
+    plan = plans.read()
+    sources.remove_others(plan)
+    figures = frame.gather(plan)
+    frame.write(figures, plan.results / "comparison.csv")
+    for name, content in (("metrics", metrics(plan, figures)), ("troubles", troubles(plan))):
+        with atomic_file(plan.results / f"{name}.json") as file:
+            file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    with atomic_folder(plan.results / "curves") as folder:
+        for variant in plan.variants:
+            curve = loss_curve([cell for cell in plan.cells if cell.variant == variant])
+            if len(curve):
+                curve.to_csv(folder / f"{variant}.csv", lineterminator="\n", float_format="%.6g")
+    sources.write(plan)
 
 
-def figures(settings: Parameters, cell: Cell) -> list[dict[str, str]]:
-    """A cell's figures, as rows of the comparison. Raises `Refused` where the cell was not evaluated."""
-    file = cell.folder("evaluate") / "figures.csv"
-    if not file.exists():
-        raise Refused(f"{file} is missing: run the stage evaluate@{cell.name}, or `dvc repro`, first")
-    variant = settings.variant(cell.variant)
-    names = {
-        "variant": cell.variant,
-        "family": variant.family,
-        "objective": variant.objective.name,
-        "baseline": baseline(settings, cell.variant),
-        "seed": str(cell.seed),
-    }
-    with file.open() as opened:
-        return [{**names, **row} for row in csv.DictReader(opened)]
+def metrics(plan: Plan, figures: pd.DataFrame) -> dict[str, float]:
+    """The main figure of each variant: test accuracy of the linear probe with the most labels, a mean over seeds.
+
+    Of the first data set and the variant's first representation. Where that set has no labels: RankMe, on test too.
+    """
+    main = figures[figures["images"] == plan.images[0]]
+    probe = main[
+        (main["protocol"] == "feature_extraction")
+        & (main["head"] == "linear")
+        & (main["metric"] == "accuracy")
+        & (main["split"] == "test")
+    ]
+    if probe.empty:
+        shown = main[(main["metric"] == "rankme") & (main["split"] == "test")]
+    else:
+        shown = probe[probe["label_fraction"] == probe["label_fraction"].max()]
+    found = {}
+    for name, variant in plan.variants.items():
+        of_variant = (shown["variant"] == name) & (shown["representation"] == variant.representations[0])
+        found[name] = round(float(shown[of_variant]["value"].mean()), 6)
+    return found
 
 
-def baseline(settings: Parameters, name: str) -> str:
-    """The suite's variant that has the initial weights of the same backbone; nothing where there is no other."""
-    wanted = settings.variant(name).backbone
-    others = (other for other in settings.suite.variants if other != name)
-    untrained = (o for o in others if settings.variant(o).objective.name == "random")
-    return next((other for other in untrained if settings.variant(other).backbone == wanted), "")
+def loss_curve(cells: list[Cell]) -> pd.DataFrame:
+    """The loss of pretraining, indexed by `step` and `epoch`: a mean over the seeds, at the steps that all recorded."""
+    curves = [pd.read_csv(cell.figures("pretrain") / "curves.csv") for cell in cells]
+    losses = [curve[curve["name"] == "loss"].set_index(["step", "epoch"])["value"] for curve in curves]
+    return pd.concat(losses, axis=1, join="inner").mean(axis=1).sort_index().to_frame("loss")
+
+
+def troubles(plan: Plan) -> list[str]:
+    """A sentence for each cell that ended early, and for each of its representations that collapsed."""
+    said = []
+    for cell in plan.cells:
+        outcome = _read(cell, "pretrain", "", "outcome.json")
+        if outcome["stopped"]:
+            said.append(f"Ended early: {cell.name}: {outcome['stopped']}.")
+        for images in plan.images:
+            on = f" on {images}" if len(plan.images) > 1 else ""
+            for representation, verdict in _read(cell, "probe", images, "verdict.json").items():
+                if verdict["collapsed"]:
+                    said.append(f"Collapsed: {cell.name}, {representation}{on}: {verdict['why']}.")
+    return said
+
+
+def _read(cell: Cell, stage: str, images: str, name: str) -> dict[str, Any]:
+    return json.loads((cell.figures(stage, images) / name).read_text())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The report's charts, as SVG that a page can hold. Greys in the middle read on light and on dark paper."""
 
-import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tasks.cells import Cell
-from tasks.comparison import Comparison
+from tasks.comparison.compared import Compared, Key
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6fd1", "#a0522d")
 GREY = "#7f7f7f"
 
 matplotlib.rcParams.update({
-    "svg.fonttype": "none", "svg.hashsalt": "stopgrad", "font.family": "sans-serif", "font.size": 10,
+    "svg.fonttype": "none", "svg.hashsalt": "stopgrad", "text.parse_math": False,
+    "font.family": "sans-serif", "font.size": 10,
     "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": GREY, "grid.alpha": 0.2,
     "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none", "savefig.transparent": True,
@@ -30,48 +29,50 @@ def colours(variants: Sequence[str]) -> dict[str, str]:
     return {variant: COLOURS[i % len(COLOURS)] for i, variant in enumerate(variants)}
 
 
-def by_label_fraction(compared: Comparison) -> str:
-    """Test accuracy against the share of labels: the probe, and fine-tuning."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for panel, protocol, title in zip(
-        panels, ("feature_extraction", "fine_tuning"), ("linear probe", "fine-tuned"), strict=True
-    ):
-        for variant, colour in colours(list(compared.figures)).items():
-            _with_intervals(panel, compared, variant, protocol, colour)
-        panel.set(title=title, xscale="log", xlabel="share of the labels")
-        panel.set_xticks([float(f) for f in compared.fractions], [f"{100 * float(f):g} %" for f in compared.fractions])
+def by_label_fraction(compared: Compared, images: str) -> str:
+    """Test accuracy on a data set against the share of labels: the probe, and fine-tuning where there is any."""
+    protocols = {"feature_extraction": "linear probe", "fine_tuning": "fine-tuned"}
+    shown = list(protocols)[: 2 if compared.plan.fine_tune else 1]
+    figure = Figure(figsize=(9 if len(shown) == 2 else 5.5, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    fractions = compared.fractions(images)
+    for panel, protocol in zip(panels, shown, strict=True):
+        for variant, colour in colours(list(compared.plan.variants)).items():
+            _with_intervals(panel, compared, images, variant, protocol, colour)
+        panel.set(title=protocols[protocol], xscale="log", xlabel="share of the labels")
+        panel.set_xticks(fractions, [f"{100 * fraction:g} %" for fraction in fractions])
         panel.minorticks_off()
     panels[0].set_ylabel("test accuracy, %")
     named = panels[0].get_legend_handles_labels()
-    figure.legend(*named, loc="outside lower center", ncols=min(6, max(1, len(named[1]))), fontsize=8)
+    columns = min(3 * len(shown), max(1, len(named[1])))
+    figure.legend(*named, loc="outside lower center", ncols=columns, fontsize=8)
     return _svg(figure)
 
 
-def by_cost(compared: Comparison) -> str:
+def by_cost(compared: Compared, images: str) -> str:
     """Test accuracy of the probe on all labels against the seconds of pretraining; empty where no cost is known."""
-    key = ("feature_extraction", "linear", compared.fractions[-1], "accuracy")
+    key = Key("feature_extraction", "linear", compared.fractions(images)[-1], "accuracy")
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     panel = figure.subplots()
     known = 0
-    for variant, colour in colours(list(compared.figures)).items():
-        seconds, accuracy = compared.cost(variant, "pretrain", "seconds"), compared.figure(variant, key)
+    for variant, colour in colours(list(compared.plan.variants)).items():
+        seconds = compared.cost(variant, "pretrain", "seconds")
+        accuracy = compared.figure(compared.shown(variant, images), key)
         if seconds and accuracy:
             known += 1
             panel.errorbar(seconds.mean, 100 * accuracy.mean, 100 * (accuracy.half or 0), marker="o", color=colour)
             place, above = (seconds.mean, 100 * accuracy.mean), known % 2 == 0
             offset = (6, 4 if above else -11)
             panel.annotate(variant, place, xytext=offset, textcoords="offset points", color=colour, fontsize=9)
-    panel.set(xlabel="pretraining, seconds", ylabel="linear probe on all labels, test accuracy, %")
+    panel.set(xlabel="pretraining, seconds", ylabel="linear probe, test accuracy, %")
     panel.margins(x=0.25, y=0.15)
     return _svg(figure) if known else ""
 
 
-def loss_curves(of_variants: Mapping[str, Cell]) -> str:
-    """The loss of each variant's pretraining, each on its own scale; empty where nothing was pretrained."""
-    read = {variant: _curve(cell) for variant, cell in of_variants.items()}
-    shades = colours(list(of_variants))
-    return _panels({variant: rows for variant, rows in read.items() if rows}, 3, 2.2, lambda panel, variant, rows: (
+def loss_curves(of_variants: Mapping[str, Sequence[tuple[float, float]]], variants: Sequence[str]) -> str:
+    """Losses by epoch, each variant's on its own scale; `variants` are all, for their colours. Empty without any."""
+    shades = colours(variants)
+    return _panels(of_variants, 3, 2.2, lambda panel, variant, rows: (
         panel.plot(*zip(*rows, strict=True), color=shades[variant]),
         panel.set(title=variant, xlabel="epoch"),
     ))  # fmt: skip
@@ -113,21 +114,15 @@ def _panels(
     return _svg(figure)
 
 
-def _with_intervals(panel: Axes, compared: Comparison, variant: str, protocol: str, colour: str) -> None:
-    found = [(float(f), compared.figure(variant, (protocol, "linear", f, "accuracy"))) for f in compared.fractions]
+def _with_intervals(panel: Axes, compared: Compared, images: str, variant: str, protocol: str, colour: str) -> None:
+    place = compared.shown(variant, images)
+    keys = [Key(protocol, "linear", fraction, "accuracy") for fraction in compared.fractions(images)]
+    found = [(key.fraction, compared.figure(place, key)) for key in keys]
     known = [(fraction, 100 * one.mean, 100 * (one.half or 0)) for fraction, one in found if one]
     if known:
-        dashed = "--" if compared.families[variant] == "baseline" else "-"
+        dashed = "--" if compared.plan.variants[variant].family == "baseline" else "-"
         x, y, half = zip(*known, strict=True)
         panel.errorbar(x, y, half, marker="o", markersize=4, linestyle=dashed, color=colour, label=variant)
-
-
-def _curve(cell: Cell) -> list[tuple[float, float]]:
-    file = cell.folder("pretrain") / "curves.csv"
-    if not file.exists():
-        return []
-    with file.open() as opened:
-        return [(float(row["epoch"]), float(row["value"])) for row in csv.DictReader(opened) if row["name"] == "loss"]
 
 
 def _svg(figure: Figure) -> str:

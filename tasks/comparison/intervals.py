@@ -1,15 +1,11 @@
-"""Means over seeds with their 95 % intervals."""
+"""Means over seeds with their 95 % intervals, and differences that are paired by seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import mean, stdev
 
-T_975 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-)  # fmt: skip
-"""The 0.975 quantile of Student's t distribution for 1, 2, … 20 degrees of freedom; above, the normal one's is near."""
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,11 @@ def estimate(values: Sequence[float]) -> Estimate:
     """The mean of one value a seed, with Student's t interval. `values` is not empty."""
     if len(values) < 2:
         return Estimate(values[0], None)
-    freedom = len(values) - 1
-    quantile = T_975[freedom - 1] if freedom <= len(T_975) else 1.96
+    quantile = float(stdtrit(len(values) - 1, 0.975))
     return Estimate(mean(values), quantile * stdev(values) / sqrt(len(values)))
+
+
+def difference(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
+    """The mean of mine less theirs over the seeds that both have, keyed by seed; None where they share none."""
+    pairs = [value - theirs[seed] for seed, value in mine.items() if seed in theirs]
+    return estimate(pairs) if pairs else None

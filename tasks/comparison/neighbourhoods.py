@@ -8,17 +8,17 @@ import numpy as np
 from PIL import Image
 
 from ssl_core.data.prepared import Prepared
-from tasks.cells import Cell
 
 MAPPED, QUERIES, NEAREST = 600, 6, 5
 
 
-def embedding_map(cell: Cell) -> np.ndarray | None:
-    """Up to 600 test images in two dimensions [N, 2] by t-SNE; None without representations.
+def embedding_map(representations: Path) -> np.ndarray | None:
+    """Up to 600 test images in two dimensions [N, 2] by t-SNE; None where there is nothing to map:
+    the folder has no representations, or they are few or all the same.
 
     Van der Maaten and Hinton, 2008, as scikit-learn has it, from the first two principal components.
     """
-    file = cell.folder("embed") / "test.npy"
+    file = representations / "test.npy"
     if not file.exists():
         return None
     from sklearn.manifold import TSNE
@@ -26,9 +26,9 @@ def embedding_map(cell: Cell) -> np.ndarray | None:
 
     h = np.load(file, mmap_mode="r")
     h = np.array(h[_spread(len(h), MAPPED)], dtype=np.float32)
-    h = (h - h.mean(axis=0)) / h.std(axis=0).clip(1e-6)
-    if len(h) < 10:
+    if len(h) < 10 or not np.ptp(h, axis=0).any():
         return None
+    h = (h - h.mean(axis=0)) / h.std(axis=0).clip(1e-6)
     # So few points are mapped many times faster by one thread than by several that wait for each other.
     with threadpool_limits(1):
         return TSNE(init="pca", random_state=0, perplexity=min(30, len(h) // 4), max_iter=500).fit_transform(h)
@@ -40,12 +40,13 @@ def mapped_labels(data: Prepared) -> np.ndarray:
     return labels[_spread(len(labels), MAPPED)]
 
 
-def nearest(cell: Cell, data: Prepared) -> list[list[tuple[str, bool | None]]]:
+def nearest(representations: Path, data: Prepared) -> list[list[tuple[str, bool | None]]]:
     """For six test images: the image, then its five nearest training images by cosine, as data URIs.
 
-    Beside each, whether its class is the query's; None where labels are missing. Empty without representations.
+    Beside each, whether its class is the query's; None where labels are missing. Empty where the folder has
+    no representations.
     """
-    files = {split: cell.folder("embed") / f"{split}.npy" for split in ("train", "test")}
+    files = {split: representations / f"{split}.npy" for split in ("train", "test")}
     if not all(file.exists() for file in files.values()):
         return []
     train, test = (np.load(files[split], mmap_mode="r") for split in ("train", "test"))

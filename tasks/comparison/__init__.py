@@ -1,0 +1,1 @@
+"""From the cells' figures to what a reader sees: intervals, the table, the report, its charts."""

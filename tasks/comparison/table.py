@@ -1,0 +1,199 @@
+"""The comparison as text: what is shown of each variant, on each data set, and what must be known to read it."""
+
+from itertools import pairwise
+
+from tasks.comparison.compared import Compared, Key, Place
+
+LABEL_FREE = ("rankme", "alignment", "uniformity", "embedding_std")
+REPRESENTATIONS = {
+    "backbone": "the backbone",
+    "projector": "the projector's output",
+    "teacher": "the teacher's backbone",
+}
+UNKNOWN = "-"
+Rows = list[list[str]]
+"""Two header rows, groups and names, and one row a variant."""
+
+
+def text(compared: Compared) -> str:
+    """The tables of every data set, then the notes."""
+    parts = []
+    for images in compared.plan.images:
+        if images != compared.plan.images[0]:
+            parts += ["", heading(compared, images), ""]
+        parts.append(_aligned(rows(compared, images)))
+        if paired := differences(compared, images):
+            parts += ["", _aligned(paired)]
+        if beside := further(compared, images):
+            parts += ["", _aligned(beside, named=2)]
+    return "\n".join([*parts, "", *notes(compared)])
+
+
+def heading(compared: Compared, images: str) -> str:
+    """Of a data set that is not the one of pretraining."""
+    return f"Evaluated on {images}, pretrained on {compared.plan.images[0]}"
+
+
+def rows(compared: Compared, images: str) -> Rows:
+    """Test accuracies in percent, or label-free figures; with the data set of pretraining, its costs."""
+    columns = _columns(compared, images)
+    with_costs = images == compared.plan.images[0]
+    made = [
+        ["", *(group for group, *_ in columns), *(["pretraining", ""] if with_costs else [])],
+        ["variant", *(name for _, name, _ in columns), *(["s", "GiB"] if with_costs else [])],
+    ]
+    for variant in compared.plan.variants:
+        found = _figures(compared, compared.shown(variant, images), [key for *_, key in columns])
+        made.append([variant, *found, *(_costs(compared, variant) if with_costs else [])])
+    return made
+
+
+def differences(compared: Compared, images: str) -> Rows:
+    """The probe's points of accuracy above the same backbone's initial weights, paired by seed.
+
+    Nothing where there is one seed alone, or no baseline or no labels to compare by.
+    """
+    keys, paired = _probe(compared, images), [name for name, one in compared.plan.variants.items() if one.baseline]
+    if len(compared.plan.seeds) == 1 or not keys or not paired:
+        return []
+    made = [
+        ["", "linear probe above initial weights, paired", *[""] * (len(keys) - 1)],
+        ["variant", *(_percent(key.fraction) for key in keys)],
+    ]
+    for variant in paired:
+        found = [compared.difference(variant, images, key) for key in keys]
+        made.append([variant, *(UNKNOWN if one is None else one.text(100) for one in found)])
+    return made
+
+
+def further(compared: Compared, images: str) -> Rows:
+    """The representations beside those that the table shows; nothing where there are none."""
+    columns = [one for one in _columns(compared, images) if one[-1].protocol != "fine_tuning"]
+    made = [
+        ["", "", *(group for group, *_ in columns)],
+        ["variant", "representation", *(name for _, name, _ in columns)],
+    ]
+    for place in compared.further(images):
+        made.append([place.variant, place.representation, *_figures(compared, place, [key for *_, key in columns])])
+    return made if len(made) > 2 else []
+
+
+def notes(compared: Compared) -> list[str]:
+    """What must be known to read the tables."""
+    plan, said = compared.plan, []
+    labelled = [images for images in plan.images if compared.fractions(images)]
+    without = [images for images in plan.images if images not in labelled]
+    if labelled:
+        said.append("Accuracy on test in percent, by share of the labels; everything chosen on val, test read once.")
+    if without:
+        where = f" in {_listed(without)}" if labelled else ""
+        said.append(
+            f"No labels{where}: RankMe (higher is better) and the figures beside it compare runs of one method."
+        )
+    if plan.fine_tune and not labelled:
+        said.append(f"Nothing was fine-tuned, for want of labels: {', '.join(plan.fine_tune)}.")
+    if len(plan.seeds) == 1:
+        said.append("One seed: no interval, and no claim. Add seeds to the suite for both.")
+    else:
+        said.append(f"Mean ± 95 % interval over {len(plan.seeds)} seeds.")
+    others = {
+        name: one.representations[0] for name, one in plan.variants.items() if one.representations[0] != "backbone"
+    }
+    if others:
+        shown = "; ".join(f"{name}: {REPRESENTATIONS.get(kind, kind)}" for name, kind in others.items())
+        said.append(f"Shown where it is not the backbone: {shown}.")
+    if taught := [name for name, one in plan.variants.items() if one.needs_labels]:
+        said.append(f"Pretrained with every training label, whatever share the head is given: {_listed(taught)}.")
+    if labelled:
+        said += _of_initial_weights(compared) + _of_fine_tuning(compared)
+    if any(compared.cost(variant, "pretrain", "seconds") is None for variant in plan.variants):
+        said.append(f"A cost of {UNKNOWN} was not observed on this machine: the cell came from a cache.")
+    return said + compared.troubles
+
+
+def _of_initial_weights(compared: Compared) -> list[str]:
+    variants = compared.plan.variants
+    unpaired = [name for name, one in variants.items() if one.family != "baseline" and not one.baseline]
+    return [f"No initial weights of the same backbone to be compared with: {_listed(unpaired)}."] if unpaired else []
+
+
+def _of_fine_tuning(compared: Compared) -> list[str]:
+    plan = compared.plan
+    if not plan.fine_tune:
+        return []
+    budget = plan.evaluation["fine_tuning"]
+    rates = ", ".join(f"{rate:g}" for rate in budget["learning_rates"])
+    said = [
+        f"fine-tuned: {budget['steps']} steps of {budget['batch_size']} images for each of the learning rates {rates}; "
+        f"the best state on val is kept."
+    ]
+    if untrained := [name for name in plan.fine_tune if not plan.variants[name].trained]:
+        said.append(f"Not pretrained, so that to fine-tune it is to train it from scratch: {_listed(untrained)}.")
+    return said
+
+
+def _columns(compared: Compared, images: str) -> list[tuple[str, str, Key]]:
+    """The figures of a table: a group's name above its first column, the column's name, and the figure."""
+    fractions = compared.fractions(images)
+    if not fractions:
+        return [("", name, Key("label_free", "", None, name)) for name in LABEL_FREE]
+    groups = [
+        ("linear probe", "feature_extraction", "linear", fractions),
+        ("k-NN", "feature_extraction", "knn20", fractions[-1:]),
+    ]
+    if compared.plan.fine_tune:
+        groups.append(("fine-tuned", "fine_tuning", "linear", fractions))
+    accuracies = [
+        (group if i == 0 else "", _percent(fraction), Key(protocol, head, fraction, "accuracy"))
+        for group, protocol, head, of_group in groups
+        for i, fraction in enumerate(of_group)
+    ]
+    return [*accuracies, ("", "RankMe", Key("label_free", "", None, "rankme"))]
+
+
+def _probe(compared: Compared, images: str) -> list[Key]:
+    return [Key("feature_extraction", "linear", fraction, "accuracy") for fraction in compared.fractions(images)]
+
+
+def _figures(compared: Compared, place: Place, keys: list[Key]) -> list[str]:
+    texts = []
+    for key in keys:
+        found = compared.figure(place, key)
+        percent = key.protocol != "label_free"
+        digits = 1 if percent or key.metric == "rankme" else 3
+        texts.append(UNKNOWN if found is None else found.text(100 if percent else 1, digits))
+    return texts
+
+
+def _costs(compared: Compared, variant: str) -> list[str]:
+    seconds, memory = (compared.cost(variant, "pretrain", name) for name in ("seconds", "peak_memory_bytes"))
+    return [
+        UNKNOWN if seconds is None else f"{seconds.mean:.0f}",
+        UNKNOWN if memory is None else f"{memory.mean / 2**30:.1f}",
+    ]
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:g}%"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names)
+
+
+def _aligned(table: Rows, named: int = 1) -> str:
+    """Columns side by side, the first `named` to the left; a group's name may reach over those that follow its own."""
+    groups, *rest = table
+    widths = [max(map(len, column)) for column in zip(*rest, strict=True)]
+    starts = [i for i, group in enumerate(groups) if group]
+    for start, end in pairwise(starts):
+        room = sum(widths[start:end]) + 2 * (end - start - 1)
+        widths[end - 1] += max(0, len(groups[start]) - room)
+    over = ""
+    for i, group in enumerate(groups):
+        over = over.ljust(sum(widths[:i]) + 2 * i) + group
+    lines = []
+    for row in rest:
+        names = map(str.ljust, row[:named], widths[:named])
+        lines.append("  ".join([*names, *map(str.rjust, row[named:], widths[named:])]))
+    return "\n".join([over.rstrip(), lines[0], "-" * len(lines[0]), *lines[1:]])
