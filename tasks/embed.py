@@ -1,38 +1,43 @@
-"""Compute one cell's representations of the prepared images: `python -m tasks.embed VARIANT SEED`."""
-
-import sys
+"""Compute a cell's representations of a data set's images: `python -m tasks.embed VARIANT SEED IMAGES`."""
 
 import numpy as np
 
 from ssl_core.data import prepared
 from ssl_core.errors import Refused
 from ssl_core.evaluation.embedding import Images, embed
-from tasks import cells, parameters, tracking, weights
-from tasks.observations import observing
-from tasks.stage import atomic_folder, stage
+from tasks import cells, weights
+from tasks.configuration import configs
+from tasks.configuration.configs import Embedding
+from tasks.identity import identity
+from tasks.stage import arguments, atomic_folder, stage
+from tasks.tracking import observations
 
 
-def main(variant: str, seed: str) -> None:
-    """Write `cells/<cell>/embed`: the representations float32 [N, D] of each split, `<split>.npy`."""
-    settings = parameters.load()
-    cell = parameters.cell(settings, variant, seed)
-    device = settings.compute.use()
+def main(variant: str, seed: str, images: str) -> None:
+    """Write `cells/<cell>/embed/<images>`: of each representation, float32 [N, D] of each split, `<split>.npy`."""
+    config, cell = configs.read(Embedding, variant), cells.named(variant, seed)
+    device, kept = config.compute.use(), cell.folder("pretrain")
+    data = prepared.load(cells.PREPARED / images)
+    read = [configs.file(Embedding, variant), data.folder / "card.json", *sorted(kept.glob("*.safetensors"))]
+    known = identity("embed", cell, *read)
     with (
-        tracking.cell_run(settings, cell, "embed"),
-        observing(cells.identity(cells.read(), cell), "embed", device) as observed,
-        atomic_folder(cell.folder("embed")) as folder,
+        observations.observing("embed", known, device) as observed,
+        atomic_folder(cell.folder("embed", images)) as folder,
+        atomic_folder(cell.figures("embed", images)) as figures,
     ):
-        data = prepared.load(cells.PREPARED)
-        backbone = weights.load(cell.folder("pretrain") / "backbone.safetensors")
-        for split in ("train", "val", "test"):
-            images = Images.of(data.images(split), data.card.mean, data.card.std, device)
-            representations = embed(backbone, images, progress=split)
-            if not np.isfinite(representations).all():
-                raise Refused(f"the backbone of {cell.name} gives figures that are not finite: pretraining diverged")
-            np.save(folder / f"{split}.npy", representations)
-            observed.images = (observed.images or 0) + len(representations)
+        for name in config.representations:
+            made = weights.load(kept, name)
+            (folder / name).mkdir()
+            for split in ("train", "val", "test"):
+                shown = Images.of(data.images(split), made.mean, made.std, device)
+                h = embed(made.network, shown, progress=f"{name}, {split}")
+                if not np.isfinite(h).all():
+                    raise Refused(f"the {name} of {cell.name} gives figures that are not finite: pretraining diverged")
+                np.save(folder / name / f"{split}.npy", h)
+                observed.images = (observed.images or 0) + len(h)
+        (figures / observations.IDENTITY).write_text(known)
 
 
 if __name__ == "__main__":
     with stage():
-        main(*sys.argv[1:])
+        main(*arguments("VARIANT", "SEED", "IMAGES"))

@@ -1,21 +1,28 @@
-"""Read the images of `params.yaml`'s data section once, into arrays: `python -m tasks.prepare`."""
+"""Read a data set once, into arrays: `python -m tasks.prepare IMAGES`."""
 
 from pathlib import Path
 
 from ssl_core import data
 from ssl_core.data.preparing import prepare
-from tasks import cells, parameters
-from tasks.stage import atomic_folder, stage
+from ssl_core.errors import Refused
+from tasks.cells import PREPARED
+from tasks.configuration import configs
+from tasks.configuration.configs import Preparing
+from tasks.stage import arguments, atomic_folder, stage
 
 RAW = Path("data/raw")
 
 
-def main() -> None:
-    """Write `data/prepared`: the arrays of each split, the card, the contact sheet."""
-    config = parameters.load().data
-    with atomic_folder(cells.PREPARED) as folder:
-        name = Path(config.path).name.split(".")[0] if config.name == "folder" else config.name
-        card = prepare(name, data.read(config, RAW), config, folder)
+def main(images: str) -> None:
+    """Write `data/prepared/<images>`: the arrays of each split, the card, the contact sheet."""
+    config = configs.read(Preparing, images)
+    with atomic_folder(PREPARED / images) as folder:
+        card = prepare(images, data.read(config.data, RAW), config.data, folder)
+        if config.labels_needed and not card.classes:
+            raise Refused(
+                f"params.yaml: images names '{images}' to be evaluated on, and it has no labels: give it class "
+                "folders, or take it out"
+            )
     counts = ", ".join(f"{split} {part['count']:,}" for split, part in card.splits.items())
     skipped = f"; {card.skipped['count']} files skipped, see card.json" if card.skipped["count"] else ""
     print(f"{card.name}: {counts}; {len(card.classes)} classes{skipped}")
@@ -23,4 +30,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with stage():
-        main()
+        main(*arguments("IMAGES"))

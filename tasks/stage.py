@@ -38,6 +38,15 @@ def stage() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
+def arguments(*names: str) -> list[str]:
+    """The command's arguments. Raises `Refused`, naming them, where they are not as many."""
+    given = sys.argv[1:]
+    if len(given) != len(names):
+        command = f"python -m tasks.{Path(sys.argv[0]).stem}"
+        raise Refused(f"{command} needs {', '.join(names)}, and was given {' '.join(given) or 'nothing'}")
+    return given
+
+
 def sentence(error: Refused | OSError) -> str:
     """What went wrong and where, in one sentence."""
     if not isinstance(error, OSError):
