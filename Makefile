@@ -32,9 +32,10 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-repro: $(INSTALLED) without-git ## Run what params.yaml asks for and has not been run, and print the table
+repro: $(INSTALLED) without-git ## Run what has not been run and show it; SUITE=name, DATA=name, folder or archive
+	@python -m tasks.configuration.choose --suite "$(SUITE)" --data "$(DATA)"
 	@dvc repro
-	@python -m tasks.table
+	@python -m tasks.show
 
 # Outside a git repository (an unpacked archive) DVC refuses everything, unless it is told that there is none.
 without-git: $(INSTALLED)
@@ -47,7 +48,7 @@ without-git: $(INSTALLED)
 test: $(INSTALLED) ## Run the tests, several files at once
 	@$(SAY) git ls-files --error-unmatch Makefile > /dev/null 2>&1 || \
 		say "the tests copy what git tracks: install git, and work in a clone, or say git init and git add -A here"
-	@python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
+	@python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@ruff check
@@ -71,7 +72,7 @@ lock: $(UV) ## Resolve pyproject.toml into requirements.lock, and with the bench
 	@$(SAY) $(call COMPILE,--group bench -c requirements.lock -o benchmarks/requirements.lock)
 
 clean: ## Remove what a run made, but not the data, the cache or the environment
-	@rm -rf cells figures results checkpoints
+	@rm -rf configs cells figures results checkpoints
 
 $(INSTALLED): requirements.lock
 $(PEERS): benchmarks/requirements.lock

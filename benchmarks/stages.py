@@ -4,12 +4,13 @@ Run in a folder of its own with the project's parameters, except that pretrainin
 depends on its length.
 """
 
-import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from ruamel.yaml import YAML
 
 from benchmarks.page import Section
 from ssl_core.data import prepared
-from tasks import cells
-from tasks.cells import Cell
+from tasks.cells import PREPARED, Cell
+from tasks.configuration import files
+from tasks.tracking import observations
 
 PROJECT = Path(__file__).parent.parent
 CELL = Cell(variant="simclr", seed=0)
@@ -36,27 +38,32 @@ def section() -> Section:
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        written = _project(folder)
-        prepare = _run(folder, "prepare")
-        count = sum(part["count"] for part in prepared.load(folder / cells.PREPARED).card.splits.values())
+        (images, *_) = _project(folder)
+        done.rows.append(["configure", f"{_run(folder, 'configure'):.1f}", "", "", ""])
+        prepare = _run(folder, "prepare", images)
+        count = sum(part["count"] for part in prepared.load(folder / PREPARED / images).card.splits.values())
         done.rows.append(["prepare", f"{prepare:.1f}", "", "", f"{count / prepare:,.0f}"])
-        observed = folder / "observations" / cells.identity(written, CELL)
-        for stage in ("pretrain", "embed", "evaluate"):
-            seconds = _run(folder, stage, CELL.variant, str(CELL.seed))
-            done.rows.append(
-                [stage, f"{seconds:.1f}", *_observed(json.loads((observed / f"{stage}.json").read_text()))]
-            )
+        for stage in ("pretrain", "embed", "probe", "fine_tune"):
+            seconds = _run(folder, stage, CELL.variant, str(CELL.seed), images)
+            with chdir(folder):
+                seen = observations.read(CELL, stage, "" if stage == "pretrain" else images)
+            done.rows.append([stage, f"{seconds:.1f}", *_observed(seen)])
     return done
 
 
-def _project(folder: Path) -> dict[str, Any]:
-    written = cells.read(PROJECT / "params.yaml")
+def _project(folder: Path) -> list[str]:
+    """The project's own files with a short pretraining; gives its data sets."""
+    written = files.read(PROJECT / files.PARAMS)
     written["defaults"]["pretraining"]["epochs"] = 0.1
-    YAML().dump(written, folder / "params.yaml")
+    YAML().dump(written, folder / files.PARAMS)
+    shutil.copy(PROJECT / files.METHODS, folder)
+    shutil.copytree(PROJECT / files.SUITES, folder / files.SUITES)
+    graph = (PROJECT / files.GRAPH).read_text().partition("\n")[2]
+    (folder / files.GRAPH).write_text(f'vars: ["suites/default.yaml:suite,variants,seeds,fine_tune"]\n{graph}')
     (folder / "data").mkdir()
     (PROJECT / "data" / "raw").mkdir(parents=True, exist_ok=True)
     (folder / "data" / "raw").symlink_to(PROJECT / "data" / "raw")
-    return written
+    return written["images"]
 
 
 def _run(folder: Path, stage: str, *arguments: str) -> float:

@@ -23,8 +23,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.graph import Stage, locked, order_lock, stages
 from flows.processes import Processes
 from ssl_core.errors import Refused
-from tasks import parameters
-from tasks.parameters import Compute
+from tasks.configuration import choose, files, parameters
+from tasks.configuration.compute import Compute
 from tasks.stage import stage as command
 
 PROCESSES = Processes()
@@ -71,13 +71,14 @@ def pipeline(planned: list[str], slots: dict[str, int], environments: list[dict[
 
 
 def main() -> None:
-    """Run the pipeline, and print the table."""
+    """Run the pipeline, and show what came of it."""
     arguments = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Run dvc.yaml as a Prefect flow.")
     arguments.add_argument(
         "--slots", type=int, help="stages at once, on each GPU if there are any (default: 1; on CPUs, cores / threads)"
     )
     chosen: int | None = arguments.parse_args().slots
-    settings = parameters.load()
+    choose.main(suite="", data="")
+    settings = parameters.load(files.read(files.PARAMS))
     refuse_without_server(str(PREFECT_API_URL.value()))
     planned, before = stages(), locked()
     slots, environments = machine(settings.compute, chosen)
@@ -86,7 +87,7 @@ def main() -> None:
     order_lock(before, planned)
     if failed:
         raise Refused(f"not done: {', '.join(failed)}; the task runs' logs say why")
-    subprocess.run([sys.executable, "-m", "tasks.table"], check=True)
+    subprocess.run([sys.executable, "-m", "tasks.show"], check=True)
 
 
 def refuse_without_server(address: str) -> None:
