@@ -1,6 +1,8 @@
 """A small project, as a user would clone it: the real stages, on drawn images, in seconds."""
 
+import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +13,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tasks import cells
+from tasks.configuration import files
 
 PROJECT = Path(__file__).parent.parent
-ENVIRONMENT = os.environ | {
+# Without what make hands on: a make that a test starts is nobody's part.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))} | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "OMP_WAIT_POLICY": "passive",
     "GIT_AUTHOR_NAME": "test",
@@ -22,12 +25,21 @@ ENVIRONMENT = os.environ | {
     "GIT_COMMITTER_NAME": "test",
     "GIT_COMMITTER_EMAIL": "test@example.org",
 }
+SUITE: dict[str, Any] = {
+    "suite": "small",
+    "question": "Does it run?",
+    "seeds": [0],
+    "variants": {"random": None, "simclr": None},
+    "fine_tune": ["simclr"],
+    "defaults": {"backbone": {"width": 8}, "pretraining": {"epochs": 1, "batch_size": 128}},
+}
 SMALL: dict[str, Any] = {
-    "data": {"name": "shapes", "image_size": 16, "count": 1600, "val_share": 0.1, "seed": 0},
-    "suite": {"name": "small", "variants": ["random", "simclr"], "seeds": [0]},
+    "images": ["small"],
+    "data": {"small": {"source": "shapes", "image_size": 16, "count": 1600}},
     "compute": {"device": "cpu", "threads": 1},
     "evaluation": {"weight_decays": [0.001, 0.1], "fine_tuning": {"steps": 4, "evaluations": 2}},
 }
+SMALL_SUITE = "suites/small.yaml"
 
 
 def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -37,37 +49,53 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
     )
 
 
-def edit(project: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a project's parameters in place."""
-    content = cells.read(project / "params.yaml")
+def edit(project: Path, change: Callable[[dict[str, Any]], object], file: str = "params.yaml") -> None:
+    """Change a file that a user writes, in place."""
+    content = files.read(project / file)
     change(content)
-    YAML().dump(content, project / "params.yaml")
+    YAML().dump(content, project / file)
 
 
 def clone(into: Path) -> Path:
-    """The working tree's tracked files in a git repository of their own, with small parameters."""
+    """The working tree's tracked files in a git repository of their own, with small parameters and a small suite."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     for name in listed.split("\0"):
         if name and (PROJECT / name).is_file():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, into / name)
-
-    def shrink(content: dict[str, Any]) -> None:
-        content.update(SMALL)
-        content["defaults"]["backbone"]["width"] = 8
-        content["defaults"]["pretraining"] |= {"epochs": 1, "batch_size": 128}
-
-    edit(into, shrink)
+    edit(into, lambda content: content.update(SMALL))
+    YAML().dump(SUITE, into / SMALL_SUITE)
+    choose_suite(into, "small")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
         subprocess.run(["git", *command], cwd=into, env=ENVIRONMENT, check=True)
     return into
 
 
+def choose_suite(project: Path, name: str) -> None:
+    """Have dvc.yaml name another suite, as an editor would."""
+    graph = project / "dvc.yaml"
+    graph.write_text(re.sub(r"suites/\w+\.yaml:", f"suites/{name}.yaml:", graph.read_text(), count=1))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that are slow as a whole first: begun last, they would leave the other processes without work."""
+    items.sort(key=lambda item: getattr(item.getparent(pytest.Module), "own_markers", []) == [])
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which `dvc repro` has run; a test that changes something works on a copy."""
-    project = clone(tmp_path_factory.mktemp("finished"))
-    done = run("dvc", "repro", cwd=project)
-    assert done.returncode == 0, done.stdout[-5000:]
-    (project / "repro.log").write_text(done.stdout)
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A clone in which `dvc repro` has run and its end was shown; a test that changes something works on a copy.
+
+    The processes that run tests share one: the first makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    project = (base if worker_id == "master" else base.parent) / "finished"
+    with (project.parent / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (project / "tasks.show.log").exists():
+            clone(project)
+            for command in (("dvc", "repro"), ("python", "-m", "tasks.show")):
+                done = run(*command, cwd=project)
+                assert done.returncode == 0, done.stdout[-5000:]
+                (project / f"{command[-1]}.log").write_text(done.stdout)
     return project

@@ -58,7 +58,7 @@ def test_the_page_adds_an_objective_that_keeps_the_contract_and_runs_to_the_tabl
     tested = run("python", "-m", "pytest", "-q", "-k", "align_uniform", *files, cwd=project)
     assert tested.returncode == 0, tested.stdout[-3000:]
     assert int(re.findall(r"(\d+) passed", tested.stdout)[0]) >= 12
-    known = run("python", "-m", "pytest", "-q", "-k", "readme", "tests/test_parameters.py", cwd=project)
+    known = run("python", "-m", "pytest", "-q", "-k", "readme", "tests/test_configuration.py", cwd=project)
     assert known.returncode == 0, known.stdout[-3000:]
     checked = run("ruff", "check", "ssl_core/objectives/align_uniform.py", "tests/test_align_uniform.py", cwd=project)
     assert checked.returncode == 0, checked.stdout

@@ -1,8 +1,9 @@
-"""The embed and evaluate stages on a small prepared folder, from parameters to figures on disk."""
+"""The embed, probe and fine-tune stages on small prepared images, from their configurations to figures on disk."""
 
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,35 +11,45 @@ import torch
 from ruamel.yaml import YAML
 
 from ssl_core.backbones import ResNetConfig, build
+from ssl_core.data import prepared
 from ssl_core.errors import Refused
-from tasks import cells, embed, evaluate, weights
+from ssl_core.heads import ProjectorConfig, projector
+from tasks import cells, embed, fine_tune, probe, weights
 from tasks.cells import Cell
+from tasks.configuration import configs
+from tasks.configuration.configs import Embedding, FineTuning, Probing
 
 CELL = Cell(variant="simclr", seed=0)
 COUNTS = {"train": 60, "val": 30, "test": 30}
-BACKBONE = ResNetConfig(name="resnet10", width=8)
-EVALUATION = {
-    "label_fractions": [0.5, 1.0],
-    "weight_decays": [0.001, 0.1],
-    "fine_tuning": {"steps": 2, "batch_size": 16, "learning_rates": [0.001], "evaluations": 1},
+BACKBONE, HEAD = ResNetConfig(name="resnet10", width=8), ProjectorConfig(width=16, output=4)
+COMPUTE = {"device": "cpu", "threads": 1}
+LABELS = {"label_fractions": [0.5, 1.0], "weight_decays": [0.001, 0.1]}
+TUNING = {"steps": 2, "batch_size": 16, "learning_rates": [0.001], "evaluations": 1}
+CONFIGURED: dict[Path, Any] = {
+    configs.file(Embedding, "simclr"): {"representations": ["backbone", "projector"], "compute": COMPUTE, "code": ""},
+    configs.file(Probing): {"evaluation": LABELS, "compute": COMPUTE},
+    configs.file(FineTuning): {**LABELS, "fine_tuning": TUNING, "compute": COMPUTE},
 }
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project's parameters with a small evaluation, prepared images of two classes, and an untrained backbone."""
-    written = cells.read(Path(__file__).parents[1] / "params.yaml") | {
-        "evaluation": EVALUATION,
-        "compute": {"device": "cpu", "threads": 1},
-    }
+    """Configurations, prepared images of two classes, and an untrained backbone with a projector."""
     monkeypatch.chdir(tmp_path)
-    YAML(typ="safe").dump(written, Path("params.yaml"))
-    prepare(Path("data/prepared"))
-    folder = CELL.folder("pretrain")
-    folder.mkdir(parents=True)
+    for file, content in CONFIGURED.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        YAML(typ="safe").dump(content, file)
+    prepare(cells.PREPARED / "halves")
     torch.manual_seed(0)
-    weights.save(build(BACKBONE, 12), BACKBONE, 12, folder / "backbone.safetensors")
+    keep(build(BACKBONE, 12))
     return tmp_path
+
+
+def keep(backbone: torch.nn.Module) -> None:
+    folder = CELL.folder("pretrain")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"backbone": backbone, "projector": projector(HEAD, 64)[0]}
+    weights.keep(parts, BACKBONE, HEAD, prepared.load(cells.PREPARED / "halves").card, folder)
 
 
 def prepare(folder: Path) -> None:
@@ -64,57 +75,91 @@ def prepare(folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card))
 
 
-def written(stage: str) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in CELL.folder(stage).iterdir()}
+def evaluate() -> dict[str, bytes]:
+    for stage in (embed, probe, fine_tune):
+        stage.main("simclr", "0", "halves")
+    folders = [CELL.folder("embed", "halves"), *(CELL.figures(s, "halves") for s in ("embed", "probe", "fine_tune"))]
+    return {file.as_posix(): file.read_bytes() for folder in folders for file in folder.rglob("*") if file.is_file()}
+
+
+def rows(stage: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((CELL.figures(stage, "halves") / "figures.csv").read_text().splitlines()))
 
 
 @pytest.mark.usefixtures("workspace")
 def test_the_stages_write_the_same_bytes_again() -> None:
-    embed.main("simclr", "0")
-    evaluate.main("simclr", "0")
-    first = written("embed") | written("evaluate")
-    assert sorted(first) == ["choices.json", "figures.csv", "test.npy", "train.npy", "val.npy", "verdict.json"]
-    embed.main("simclr", "0")
-    evaluate.main("simclr", "0")
-    assert written("embed") | written("evaluate") == first
-    train = np.load(CELL.folder("embed") / "train.npy")
-    assert (train.shape, train.dtype) == ((60, 64), np.float32)
-    rows = list(csv.DictReader((CELL.folder("evaluate") / "figures.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["protocol", "head", "label_fraction", "split", "metric", "value"]
-    assert {row["label_fraction"] for row in rows} == {"", "0.5", "1.0"}
-    [probed] = [
-        float(row["value"])
-        for row in rows
-        if (row["head"], row["label_fraction"], row["split"], row["metric"]) == ("linear", "1.0", "test", "accuracy")
-        and row["protocol"] == "feature_extraction"
-    ]
-    assert probed > 0.9
-    verdict = json.loads((CELL.folder("evaluate") / "verdict.json").read_text())
-    assert set(verdict) == {"collapsed", "why", "thresholds"}
+    first = evaluate()
+    assert evaluate() == first
+    assert {Path(name).name for name in first} == {
+        "train.npy", "val.npy", "test.npy", "identity", "figures.csv", "choices.json", "verdict.json",
+    }  # fmt: skip
+    for name, size in (("backbone", 64), ("projector", 4)):
+        train = np.load(CELL.folder("embed", "halves") / name / "train.npy")
+        assert (train.shape, train.dtype) == ((60, size), np.float32)
+    frozen = rows("probe")
+    assert list(frozen[0]) == [
+        "representation", "protocol", "head", "label_fraction", "split", "metric", "value",
+    ]  # fmt: skip
+    assert {row["label_fraction"] for row in frozen} == {"", "0.5", "1.0"}
+    assert {row["protocol"] for row in frozen} == {"label_free", "feature_extraction"}
+    keys = ("representation", "head", "label_fraction", "split", "metric")
+    probed = {tuple(row[key] for key in keys): float(row["value"]) for row in frozen}
+    assert probed["backbone", "linear", "1.0", "test", "accuracy"] > 0.9
+    assert probed["projector", "linear", "1.0", "test", "accuracy"] > 0.5
+    verdicts = json.loads((CELL.figures("probe", "halves") / "verdict.json").read_text())
+    assert set(verdicts) == {"backbone", "projector"}
+    assert set(verdicts["projector"]) == {"collapsed", "why", "thresholds"}
+
+
+@pytest.mark.usefixtures("workspace")
+def test_what_is_fine_tuned_is_what_the_table_shows() -> None:
+    evaluate()
+    tuned = rows("fine_tune")
+    assert {row["representation"] for row in tuned} == {"backbone"}
+    assert {row["protocol"] for row in tuned} == {"fine_tuning"}
+    choices = json.loads((CELL.figures("fine_tune", "halves") / "choices.json").read_text())
+    assert choices["backbone"]["0.5"]["labelled_images"] == 30
+
+
+@pytest.mark.usefixtures("workspace")
+def test_an_identity_changes_with_what_its_stage_reads_and_with_nothing_else() -> None:
+    evaluate()
+
+    def known() -> dict[str, str]:
+        return {
+            stage: (CELL.figures(stage, "halves") / "identity").read_text() for stage in ("embed", "probe", "fine_tune")
+        }
+
+    first = known()
+    changed = {"evaluation": {**LABELS, "knn_temperature": 0.1}, "compute": COMPUTE}
+    YAML(typ="safe").dump(changed, configs.file(Probing))
+    evaluate()
+    second = known()
+    assert {stage for stage in first if first[stage] != second[stage]} == {"probe"}
 
 
 @pytest.mark.usefixtures("workspace")
 def test_a_diverged_backbone_is_refused_and_leaves_nothing() -> None:
-    file = CELL.folder("pretrain") / "backbone.safetensors"
-    backbone = weights.load(file)
+    backbone = build(BACKBONE, 12)
     with torch.no_grad():
         next(backbone.parameters()).fill_(float("nan"))
-    weights.save(backbone, BACKBONE, 12, file)
-    with pytest.raises(Refused, match=r"simclr-0 .*not finite"):
-        embed.main("simclr", "0")
-    assert [folder.name for folder in CELL.folder("embed").parent.iterdir()] == ["pretrain"]
+    keep(backbone)
+    with pytest.raises(Refused, match=r"the backbone of simclr-0 .*not finite"):
+        embed.main("simclr", "0", "halves")
+    assert not CELL.folder("embed", "halves").exists()
+    assert not CELL.figures("embed", "halves").exists()
 
 
 @pytest.mark.usefixtures("workspace")
 def test_representations_of_other_images_are_refused() -> None:
-    embed.main("simclr", "0")
-    np.save(CELL.folder("embed") / "val.npy", np.zeros((7, 64), np.float32))
+    embed.main("simclr", "0", "halves")
+    np.save(CELL.folder("embed", "halves") / "backbone" / "val.npy", np.zeros((7, 64), np.float32))
     with pytest.raises(Refused, match=r"val\.npy is of 7 images, the val split has 30"):
-        evaluate.main("simclr", "0")
-    assert not CELL.folder("evaluate").exists()
+        probe.main("simclr", "0", "halves")
+    assert not CELL.figures("probe", "halves").exists()
 
 
 @pytest.mark.usefixtures("workspace")
-def test_evaluating_before_embedding_names_the_missing_file() -> None:
+def test_probing_before_embedding_names_the_missing_file() -> None:
     with pytest.raises(FileNotFoundError, match=r"train\.npy"):
-        evaluate.main("simclr", "0")
+        probe.main("simclr", "0", "halves")

@@ -5,7 +5,7 @@ import torch
 
 from flows.pipeline import gpu_groups, least_used, machine
 from ssl_core.errors import Refused
-from tasks.parameters import Compute
+from tasks.configuration.compute import Compute
 
 
 @pytest.fixture

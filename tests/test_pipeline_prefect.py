@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from conftest import ENVIRONMENT, clone, edit, run
+from conftest import ENVIRONMENT, SMALL_SUITE, clone, edit, run
 
 pytestmark = pytest.mark.slow
 
@@ -56,8 +56,10 @@ def test_the_flow_gives_the_same_lock_as_dvc_and_shows_every_stage(
     assert re.search(r"simclr +\d+\.\d", done.stdout)
 
     runs = httpx.post(f"{api}/task_runs/filter", json={}).raise_for_status().json()
-    cells = [f"{stage}@{v}-0" for stage in ("pretrain", "embed", "evaluate") for v in ("random", "simclr")]
-    assert sorted(run["name"] for run in runs) == sorted(["prepare", *cells, "compare"])
+    cells = [f"pretrain@{v}-0" for v in ("random", "simclr")]
+    cells += [f"{stage}@{v}-0-small" for stage in ("embed", "probe") for v in ("random", "simclr")]
+    cells.append("fine_tune@simclr-0-small")
+    assert sorted(run["name"] for run in runs) == sorted(["configure", "prepare@small", *cells, "compare"])
     assert {run["state_type"] for run in runs} == {"COMPLETED"}
     spans = [(run["start_time"], run["end_time"]) for run in runs]
     assert any(a[0] < b[0] < a[1] for a in spans for b in spans), "no two stages ran side by side"
@@ -72,19 +74,23 @@ def test_a_stage_that_fails_stops_what_stands_on_it_alone(
     finished: Path, pages: tuple[str, str], tmp_path: Path
 ) -> None:
     project = clone(tmp_path)
-    edit(project, lambda content: content["variants"]["simclr"].update(pretraining={"batch_size": 5000}))
+    large = {"method": "simclr", "pretraining": {"batch_size": 5000}}
+    edit(project, lambda content: content["variants"].update(simclr=large), SMALL_SUITE)
     api = f"{pages[1]}/api"
     done = run("python", "-m", "flows.pipeline", "--slots", "2", cwd=project, PREFECT_API_URL=api)
     assert done.returncode == 1
-    assert "stopgrad: not done: pretrain@simclr-0, embed@simclr-0, evaluate@simclr-0, compare" in done.stdout
+    assert (
+        "stopgrad: not done: pretrain@simclr-0, embed@simclr-0-small, probe@simclr-0-small, fine_tune@simclr-0-small"
+        in done.stdout
+    )
     assert "pretraining.batch_size is 5000; there are only" in done.stdout
-    assert (project / "figures" / "random-0").exists()
+    assert (project / "figures" / "random-0" / "probe" / "small" / "figures.csv").exists()
     assert not (project / "cells" / "simclr-0").exists() or not any((project / "cells" / "simclr-0").iterdir())
 
 
 def test_a_flow_that_is_ended_ends_its_stages(pages: tuple[str, str], tmp_path: Path) -> None:
     project = clone(tmp_path)
-    edit(project, lambda content: content["defaults"]["pretraining"].update(epochs=10_000))
+    edit(project, lambda content: content["defaults"]["pretraining"].update(epochs=10_000), SMALL_SUITE)
     environment = ENVIRONMENT | {"PREFECT_API_URL": f"{pages[1]}/api"}
     flow = subprocess.Popen([sys.executable, "-m", "flows.pipeline", "--slots", "2"], cwd=project, env=environment)
     started = project / "cells" / "simclr-0" / ".pretrain.partial"

@@ -73,7 +73,7 @@ def test_errors_become_one_sentence(error: OSError | Refused, said: str) -> None
 
 def test_the_command_says_the_sentence_and_exits_with_1(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.pretrain", "simclr", "0"],
+        [sys.executable, "-m", "tasks.pretrain", "simclr", "0", "small"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(PROJECT)},
         capture_output=True,
@@ -81,6 +81,7 @@ def test_the_command_says_the_sentence_and_exits_with_1(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "stopgrad: params.yaml is missing: run this in the project's folder, which has one"
+        "stopgrad: 'simclr' is in no configuration (configs/simclr.yaml is missing): run `dvc repro`, or `python -m "
+        "tasks.configure` first"
     ]
     assert list(tmp_path.iterdir()) == []

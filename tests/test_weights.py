@@ -1,64 +1,75 @@
-"""Backbones on disk."""
+"""What a pretraining keeps on disk."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from ruamel.yaml import YAML
-from torch import nn
 
 from ssl_core import backbones, objectives
 from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.data.prepared import Card
 from ssl_core.errors import Refused
-from ssl_core.heads import ProjectorConfig, projector
-from ssl_core.objectives.joint_embedding import JointEmbedding
-from tasks import cells, parameters, pretrain, weights
+from ssl_core.heads import MomentumConfig, ProjectorConfig
+from ssl_core.objectives.simclr import SimCLRConfig
+from tasks import weights
+
+CARD = Card(
+    name="noise", image_size=16, classes=[], splits={}, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25), grey=False,
+    original_sizes={}, sources=[], skipped={},
+)  # fmt: skip
+HEAD = ProjectorConfig(width=16, output=4, last_norm=True)
+EVERY: list[Any] = [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=48, depth=1)]
 
 
-@pytest.mark.parametrize("config", [ResNetConfig(name="resnet10", width=8), ViTConfig(name="vit", width=48, depth=1)])
-def test_a_file_says_by_itself_which_network_it_is(tmp_path: Path, config: backbones.BackboneConfig) -> None:
-    backbone = backbones.build(config, 16).eval()
-    for name in ("a", "b"):
-        weights.save(backbone, config, 16, tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    loaded = weights.load(tmp_path / "a")
-    images = torch.randn(2, 3, 16, 16)
-    assert torch.equal(loaded(images), backbone(images))
-    assert weights.image_size(tmp_path / "a") == 16
-    assert not loaded.training
-
-
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    config = ResNetConfig(name="resnet10", width=8)
-    weights.save(backbones.build(config, 16), config, 16, tmp_path / "a")
-    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:1000])
-    with pytest.raises(Refused, match="holds no backbone"):
-        weights.load(tmp_path / "a")
-
-
-def test_a_projector_is_kept_with_its_backbone(tmp_path: Path) -> None:
-    config, head = ResNetConfig(name="resnet10", width=8), ProjectorConfig(width=16, output=4, last_norm=True)
-    backbone = backbones.build(config, 16)
-    network = nn.Sequential(backbone, projector(head, backbone.representation_size)[0]).eval()
-    weights.save(network, config, 16, tmp_path / "a", head)
-    loaded = weights.load(tmp_path / "a")
-    images = torch.randn(2, 3, 16, 16)
-    assert loaded(images).shape == (2, 4)
-    assert torch.equal(loaded(images), network(images))
-
-
-def test_the_students_projector_is_the_one_that_is_evaluated(tmp_path: Path) -> None:
-    content = cells.read(Path(__file__).parent.parent / "params.yaml")
-    content["variants"]["simclr"] |= {"representation": "projector"}
-    content["variants"]["simclr"]["objective"]["momentum"] = {"start": 0.5}
-    YAML().dump(content, tmp_path / "params.yaml")
-    variant = parameters.load(tmp_path / "params.yaml").variant("simclr")
-    objective = objectives.build(variant.objective, backbones.build(variant.backbone, 28), 28, 0)
-    assert isinstance(objective, JointEmbedding)
+def objective(config: Any) -> objectives.Objective:
+    """SimCLR with a projector and a teacher that has moved away from its student."""
+    asked = SimCLRConfig(name="simclr", projector=HEAD, momentum=MomentumConfig(start=0.5))
+    made = objectives.build(asked, backbones.build(config, 16), 16, 0)
     with torch.no_grad():
-        for p in objective.projector.parameters():
-            p.add_(1)
-    network, head = pretrain.kept(objective.eval(), variant)
-    weights.save(network, variant.backbone, 28, tmp_path / "a", head)
-    images = torch.randn(2, 3, 28, 28)
-    assert torch.equal(weights.load(tmp_path / "a")(images), objective.projector(objective.backbone(images)))
+        for p in made.encoder.parameters():
+            p.add_(0.1)
+    return made.eval()
+
+
+@pytest.mark.parametrize("config", EVERY, ids=["resnet10", "vit"])
+def test_every_representation_is_kept_and_rebuilt_from_its_file_alone(tmp_path: Path, config: Any) -> None:
+    made, images = objective(config), torch.randn(2, 3, 16, 16)
+    kept = made.kept()
+    weights.keep(kept, config, HEAD, CARD, tmp_path)
+    assert {file.stem for file in tmp_path.iterdir()} == {"backbone", "projector", "teacher"}
+    h = kept["backbone"](images)
+    for name, expected in (("backbone", h), ("projector", kept["projector"](h)), ("teacher", kept["teacher"](images))):
+        loaded = weights.load(tmp_path, name)
+        assert torch.equal(loaded.network(images), expected), name
+        assert not loaded.network.training
+        assert (loaded.image_size, loaded.mean, loaded.std) == (16, CARD.mean, CARD.std)
+    assert not torch.equal(h, kept["teacher"](images))
+
+
+def test_the_same_networks_are_the_same_bytes(tmp_path: Path) -> None:
+    made = objective(EVERY[0])
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        weights.keep(made.kept(), EVERY[0], HEAD, CARD, tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_a_damaged_or_missing_file_is_refused(tmp_path: Path) -> None:
+    made = objective(EVERY[0])
+    weights.keep({"backbone": made.encoder}, EVERY[0], None, CARD, tmp_path)
+    with pytest.raises(Refused, match=r"teacher\.safetensors is missing"):
+        weights.load(tmp_path, "teacher")
+    file = tmp_path / "backbone.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(Refused, match="run its pretrain stage again"):
+        weights.load(tmp_path, "backbone")
+
+
+def test_weights_that_do_not_fit_their_description_are_refused(tmp_path: Path) -> None:
+    made = objective(EVERY[0])
+    weights.keep({"backbone": made.encoder}, dataclasses.replace(EVERY[0], width=16), None, CARD, tmp_path)
+    with pytest.raises(Refused, match="holds no backbone of this version"):
+        weights.load(tmp_path, "backbone")
