@@ -6,13 +6,12 @@ superseded, until that record is the cell's again: MLflow's current runs are wha
 
 import hashlib
 import sys
-from pathlib import Path
 
-from tasks.cells import Cell
+from tasks.cells import FIGURES, Cell
 from tasks.configuration import files
 from tasks.configuration.plan import Plan
 from tasks.tracking import record
-from tasks.tracking.store import Store
+from tasks.tracking.store import Store, reason
 
 
 def deliver(plan: Plan) -> bool:
@@ -22,9 +21,9 @@ def deliver(plan: Plan) -> bool:
     """
     try:
         _deliver(plan)
-    except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and urllib3's
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        print(f"stopgrad: not recorded in MLflow now; `python -m tasks.show` tries again ({reason})", file=sys.stderr)
+    except Exception as error:
+        said = f"not recorded in MLflow now; `python -m tasks.show` tries again ({reason(error)})"
+        print(f"stopgrad: {said}", file=sys.stderr)
         return False
     return True
 
@@ -76,7 +75,7 @@ def _fill(store: Store, plan: Plan, cell: Cell) -> str:
     pictures = cell.folder("pretrain") / "pictures"
     if pictures.exists():
         store.client.log_artifacts(run_id, str(pictures), "pictures")
-    store.client.log_artifacts(run_id, str(Path("figures") / cell.name), "figures")
+    store.client.log_artifacts(run_id, str(FIGURES / cell.name), "figures")
     store.client.log_artifact(run_id, str(files.CONFIGS / f"{cell.variant}.yaml"))
     store.client.set_terminated(run_id, "FINISHED")
     return run_id

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.cells import Cell
-from tasks.tracking.store import Store
+from tasks.tracking.store import Store, reason
 
 SHORT_SECONDS = 20.0
 """A pretraining that is over by then is not watched: opening MLflow takes seconds."""
@@ -49,9 +49,8 @@ class Live:
     def _send_all(self) -> None:
         try:
             self._send()
-        except Exception as error:  # MLflow raises its own, SQLAlchemy's, requests' and urllib3's
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            print(f"stopgrad: the curve is not shown in MLflow while it grows ({reason})", file=sys.stderr)
+        except Exception as error:
+            print(f"stopgrad: the curve is not shown in MLflow while it grows ({reason(error)})", file=sys.stderr)
 
     def _send(self) -> None:
         store = Store(self.dataset)

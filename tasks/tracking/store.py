@@ -114,6 +114,11 @@ class Store:
         return f"stopgrad-{self.dataset}"
 
 
+def reason(error: Exception) -> str:
+    """Why MLflow failed, on one line: it raises its own exceptions, SQLAlchemy's, requests' and urllib3's."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def address() -> str:
     """The store that is asked for: by params.yaml, else by MLflow's own variable, else `mlflow.db` in the project."""
     asked = (files.read(files.PARAMS).get("tracking") or {}).get("uri")
