@@ -21,6 +21,14 @@ pytestmark = pytest.mark.slow
 SIMCLR = Cell(variant="simclr", seed=0)
 WATCHED = "import tasks.tracking.live as live; live.SHORT_SECONDS, live.FLUSH_SECONDS = 0.0, 0.2; "
 PRETRAIN = "import tasks.pretrain as stage; stage.CHECKPOINT_SECONDS = 0; stage.main('simclr', '0', 'small')"
+HALFWAY = """
+import time
+record = live.Live.record
+def wait_to_be_killed(run, step, values):
+    record(run, step, values)
+    time.sleep(600 if step == 8 else 0)
+live.Live.record = wait_to_be_killed
+"""
 
 
 def store(project: Path) -> Any:
@@ -107,8 +115,9 @@ def test_a_killed_pretraining_is_continued_by_its_retry_and_by_the_delivery_in_t
     edit(project, lambda content: content.update(variants={"simclr": longer}, fine_tune=[]), SMALL_SUITE)
     by_hand(project, "configure", "prepare small")
     command = [sys.executable, "-c", WATCHED + PRETRAIN]
-    killed = subprocess.Popen(command, cwd=project, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 90
+    halfway = [sys.executable, "-c", WATCHED + HALFWAY + PRETRAIN]
+    killed = subprocess.Popen(halfway, cwd=project, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 180
     while not has_curve(project) and time.monotonic() < until:
         time.sleep(0.3)
     killed.send_signal(signal.SIGKILL)
