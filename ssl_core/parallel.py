@@ -76,15 +76,26 @@ def synchronise_batch_norm(module: nn.Module) -> None:
     if share()[1] == 1:
         return
     if next(module.parameters()).is_cuda:
-        nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        _conversion(module)(module)
         return
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-                synchronised = _BatchNorm(child.num_features, affine=child.affine)
+                synchronised = _BatchNorm(child.num_features, child.eps, child.momentum, child.affine)
+                for behind, part in child.named_children():
+                    synchronised.add_module(behind, part)
                 synchronised.load_state_dict(child.state_dict())
                 synchronised.requires_grad_(any(p.requires_grad for p in child.parameters()))
                 setattr(parent, name, synchronised)
+
+
+def _conversion(module: nn.Module) -> Callable[[nn.Module], nn.Module]:
+    """PyTorch's, which would lose the activations that timm has inside its batch norms, or timm's."""
+    if not any(type(child).__module__.startswith("timm.") for child in module.modules()):
+        return nn.SyncBatchNorm.convert_sync_batchnorm
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    return convert_sync_batchnorm
 
 
 class _Gather(torch.autograd.Function):
@@ -117,14 +128,21 @@ class _Sum(torch.autograd.Function):
 
 
 class _BatchNorm(nn.BatchNorm2d):
-    """Over all processes on a CPU, where PyTorch has none; of inputs [N, C] as well as [N, C, H, W]."""
+    """Over all processes on a CPU, where PyTorch has none; of inputs [N, C] as well as [N, C, H, W].
+
+    What it has inside (timm's batch norms: an activation) comes behind it.
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any number of sides."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(input)
+        normed = self._over_all(input) if self.training else super().forward(input)
+        for part in self.children():
+            normed = part(normed)
+        return normed
+
+    def _over_all(self, input: Tensor) -> Tensor:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None

@@ -11,18 +11,18 @@ from ssl_core import backbones
 from ssl_core.augmentation import Augment, recipes
 from ssl_core.backbones import ResNetConfig, ViT, ViTConfig
 from ssl_core.backbones.vit import Attention, positions
+from ssl_core.backbones.vit import places as places_of
 from ssl_core.errors import Refused
 from ssl_core.objectives.patches import PatchDecoder
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
 def test_resnets_are_torchvisions_layer_by_layer(name: str) -> None:
     reference = getattr(torchvision.models, name)()
     reference.fc = torch.nn.Identity()
     ours = backbones.build(ResNetConfig(name=name, stem="imagenet"), 64)  # pyright: ignore[reportArgumentType]
-    theirs = list(reference.state_dict().values())
-    assert [tuple(t.shape) for t in ours.state_dict().values()] == [tuple(t.shape) for t in theirs]
-    ours.load_state_dict(dict(zip(ours.state_dict(), theirs, strict=True)))
+    assert list(ours.network.state_dict()) == list(reference.state_dict())
+    ours.network.load_state_dict(reference.state_dict())
     images = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(ours.eval()(images), reference.eval()(images))
 
@@ -44,7 +44,10 @@ def test_representations_have_the_size_that_is_announced(config: backbones.Backb
 def test_the_small_stem_keeps_the_resolution() -> None:
     backbone = backbones.build(ResNetConfig(name="resnet18", width=8), 32)
     assert isinstance(backbone, backbones.ResNet)
-    assert backbone.stem(torch.randn(1, 3, 32, 32)).shape[-2:] == (32, 32)
+    sizes = []
+    backbone.layer1.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[-2:]))
+    backbone(torch.randn(1, 3, 32, 32))
+    assert sizes == [(32, 32)]
 
 
 def test_the_seed_decides_the_weights() -> None:
@@ -90,6 +93,58 @@ def test_positions_tell_rows_and_columns_apart() -> None:
     torch.testing.assert_close(code[1, :8], code[2, :8])
 
 
+def test_a_smaller_view_is_seen_at_places_that_spread_over_the_whole_image() -> None:
+    vit = backbones.build(ViTConfig(name="vit", patch=4, width=16, depth=1, heads=1), 32)
+    assert isinstance(vit, ViT)
+    torch.testing.assert_close(vit.positions(8, 8), positions(8, 8, 16), rtol=0, atol=0)
+    code = vit.positions(4, 2)
+    frequency = [10_000 ** (-i / 4) for i in range(4)]
+    for row, at in enumerate((0.5, 2.5, 4.5, 6.5)):
+        for column, beside in enumerate((1.5, 5.5)):
+            places = [wave(place * f) for place in (at, beside) for wave in (math.sin, math.cos) for f in frequency]
+            torch.testing.assert_close(code[2 * row + column], torch.tensor(places))
+    halves = torch.nn.functional.interpolate(torch.arange(8.0)[None, None], size=4, mode="linear")
+    torch.testing.assert_close(places_of(4, 8), halves.flatten())
+
+
+def test_the_class_token_is_the_representation_and_registers_are_left_out() -> None:
+    images, config = torch.randn(2, 3, 16, 16), ViTConfig(name="vit", width=48, depth=2)
+    torch.manual_seed(0)
+    plain = backbones.build(config, 16).eval()
+    for class_token, registers in ((True, 0), (False, 3), (True, 3)):
+        torch.manual_seed(0)
+        vit = backbones.build(replace(config, class_token=class_token, registers=registers), 16).eval()
+        assert isinstance(vit, ViT)
+        left = vit.load_state_dict(plain.state_dict(), strict=False)
+        assert left.missing_keys == ["extra"]
+        assert vit.extra is not None
+        tokens = torch.cat([vit.extra.expand(2, -1, -1), vit.embed(images)], dim=1)
+        attended = vit.norm(vit.blocks(tokens))
+        first = class_token + registers
+        expected = attended[:, 0] if class_token else attended[:, first:].mean(dim=1)
+        torch.testing.assert_close(vit(images), expected)
+        torch.testing.assert_close(vit.encode(vit.embed(images)), attended[:, first:])
+        assert not torch.allclose(vit(images), plain(images))
+
+
+def test_drop_path_leaves_branches_out_of_images_while_gradients_are_taken() -> None:
+    config = ViTConfig(name="vit", width=24, depth=3, heads=2, drop_path=0.5)
+    vit = backbones.build(config, 16)
+    assert isinstance(vit, ViT)
+    assert [block.drop_path for block in vit.blocks] == [0, 0.25, 0.5]
+    block, tokens = vit.blocks[2].train(), torch.ones(4000, 2, 3)
+    dropped = block.dropped(tokens)  # pyright: ignore[reportCallIssue]
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert (dropped == dropped[:, :1, :1]).all()
+    assert dropped.mean().item() == pytest.approx(1, abs=0.1)
+    with torch.no_grad():
+        assert torch.equal(block.dropped(tokens), tokens)  # pyright: ignore[reportCallIssue]
+    assert torch.equal(block.eval().dropped(tokens), tokens)  # pyright: ignore[reportCallIssue]
+    images = torch.randn(8, 3, 16, 16)
+    assert not torch.equal(vit.train()(images), vit(images))
+    assert torch.equal(vit.eval()(images), vit(images))
+
+
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(ValueError, match="width"):
         ResNetConfig(name="resnet10", width=4)
@@ -101,6 +156,10 @@ def test_what_cannot_be_built_is_refused() -> None:
         backbones.build(ResNetConfig(name="resnet18", stem="imagenet"), 28)
     with pytest.raises(ValueError, match="multiple"):
         ViTConfig(name="vit", width=50)
+    with pytest.raises(ValueError, match=r"registers is -1; it must be 0 or more"):
+        ViTConfig(name="vit", registers=-1)
+    with pytest.raises(ValueError, match=r"drop_path is 1\.0; it is a probability, 0 <= drop_path < 1"):
+        ViTConfig(name="vit", drop_path=1.0)
 
 
 def test_a_transformer_leaves_out_what_is_hidden_and_a_convnet_sees_it_blank() -> None:

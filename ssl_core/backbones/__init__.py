@@ -1,38 +1,51 @@
-"""The union of backbones: one file each, and one name here.
+"""The union of backbones: one file each, and one name here."""
 
-A backbone maps normalised images [B, 3, H, W], of which it may be told the visible patches, to representations `h`
-[B, `representation_size`].
-"""
+from typing import TYPE_CHECKING, Union
 
+from ssl_core.backbones.backbone import Backbone, BackboneSettings, Normalisation, freeze, unreal
 from ssl_core.backbones.resnet import ResNet, ResNetConfig
+from ssl_core.backbones.timm_models import TimmConfig
 from ssl_core.backbones.tokens import TokenBackbone, with_tokens
+from ssl_core.backbones.torchvision_models import TorchvisionConfig
 from ssl_core.backbones.vit import ViT, ViTConfig
 
-BackboneConfig = ResNetConfig | ViTConfig
-Backbone = ResNet | ViT
+BACKBONES = (
+    ResNetConfig,
+    ViTConfig,
+    TimmConfig,
+    TorchvisionConfig,
+)
+
+if TYPE_CHECKING:
+    BackboneConfig = BackboneSettings
+else:
+    BackboneConfig = Union[BACKBONES]  # noqa: UP007 (of a tuple)
 
 
 def build(config: BackboneConfig, image_size: int) -> Backbone:
     """An untrained backbone for square images of `image_size` pixels; weights from torch's default generator.
 
-    Raises `Refused` as the configuration's `check` does.
+    It reads no file. Raises `Refused` as the configuration's `check` does.
     """
     config.check(image_size)
-    match config:
-        case ResNetConfig():
-            return ResNet(config)
-        case ViTConfig():
-            return ViT(config)
+    return config.build(image_size)
 
 
 __all__ = [
+    "BACKBONES",
     "Backbone",
     "BackboneConfig",
+    "BackboneSettings",
+    "Normalisation",
     "ResNet",
     "ResNetConfig",
+    "TimmConfig",
     "TokenBackbone",
+    "TorchvisionConfig",
     "ViT",
     "ViTConfig",
     "build",
+    "freeze",
+    "unreal",
     "with_tokens",
 ]

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 class TokenBackbone(Protocol):
     """Images in patches of `patch` x `patch` pixels, each of which becomes a token [C]; C is `representation_size`.
 
-    Tokens count row by row, and carry their positions: their order makes no difference to `encode`. A configuration
-    tells a backbone with tokens by its own `patch`, which is 0 where there are none.
+    Tokens count row by row, and carry their positions: their order makes no difference to `encode`. Class token and
+    registers, where it has any, are not among them: `encode` adds them and takes them off again. A configuration tells
+    a backbone with tokens by its own `patch`, which is 0 where there are none. Patches are of what the backbone sees:
+    where it enlarges images, its `patch` pixels are fewer of the image's.
     """
 
     patch: int
@@ -27,8 +29,12 @@ class TokenBackbone(Protocol):
         """Tokens [B, K, C] that have attended to each other, of some or all of an image's."""
         ...
 
+    def encode_and_pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Representations [B, C] of tokens [B, K, C], some or all of an image's, and what `encode` makes of them."""
+        ...
+
     def positions(self, rows: int, columns: int) -> Tensor:
-        """What `embed` adds to each token of rows x columns patches: [rows x columns, C]."""
+        """What `embed` adds to each token of rows x columns patches, spread over a whole image: [rows x columns, C]."""
         ...
 
 

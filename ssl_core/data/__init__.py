@@ -7,9 +7,9 @@ from ssl_core.data.fashion_mnist import FashionMNISTConfig
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.shapes import ShapesConfig
 from ssl_core.data.source import Reading
-from ssl_core.data.torchvision_sets import TorchvisionConfig
+from ssl_core.data.torchvision_sets import TorchvisionSetConfig
 
-DataConfig = FashionMNISTConfig | TorchvisionConfig | FolderConfig | ShapesConfig
+DataConfig = FashionMNISTConfig | TorchvisionSetConfig | FolderConfig | ShapesConfig
 
 
 def read(config: DataConfig, raw: Path) -> Reading:
@@ -17,7 +17,7 @@ def read(config: DataConfig, raw: Path) -> Reading:
     match config:
         case FashionMNISTConfig():
             return fashion_mnist.read(config, raw)
-        case TorchvisionConfig():
+        case TorchvisionSetConfig():
             return torchvision_sets.read(config, raw)
         case FolderConfig():
             return folder.read(config, raw)

@@ -16,13 +16,13 @@ from ssl_core.errors import Refused
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchvisionConfig(SourceConfig):
+class TorchvisionSetConfig(SourceConfig):
     """CIFAR-10, CIFAR-100 (32 pixels), or STL-10 (96 pixels; its unlabelled images are pretrained on)."""
 
     source: Literal["cifar10", "cifar100", "stl10"]
 
 
-def read(config: TorchvisionConfig, raw: Path) -> Reading:
+def read(config: TorchvisionSetConfig, raw: Path) -> Reading:
     """All images of the set's splits. Raises `Refused` where its files are neither there nor to be downloaded."""
     import torchvision.datasets as sets
 

@@ -16,7 +16,7 @@ def fit(backbone: BackboneConfig, image_size: int, grid: int, gap: int) -> bool:
     """Whether there are tiles of at least a pixel, which `backbone` takes as its images."""
     side = image_size // grid - gap
     try:
-        backbone.check(side)
+        backbone.check(image_size, side)
     except ValueError:
         return False
     return side >= 1
