@@ -8,8 +8,8 @@ from every_objective import EVERY, SIZE, build
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssl_core.augmentation import Augment, PatchMask, Recipe
-from ssl_core.backbones import ViTConfig
-from ssl_core.cost import step_flops
+from ssl_core.backbones import TimmConfig, ViTConfig
+from ssl_core.cost import forward_flops, step_flops
 from ssl_core.objectives import OBJECTIVES
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.swav import SwAVConfig
@@ -44,3 +44,11 @@ def test_hidden_tokens_cost_nothing() -> None:
     whole = step_flops(objective, [ONE, ONE], SIZE, 8)
     quarter = Recipe(views=2, blur=None, mask=PatchMask(share=0.75, patch=4))
     assert step_flops(objective, [quarter], SIZE, 8) < 0.45 * whole
+
+
+def test_a_convolution_in_groups_costs_backward_twice_its_forward() -> None:
+    backbone = TimmConfig(name="timm", model="test_efficientnet", input_size=64)
+    objective = build(SimCLRConfig(name="simclr", projector=None), backbone=backbone, size=64)
+    forward = forward_flops(objective.backbone, 64)
+    # Images themselves have no gradient: the first convolution's backward pass is one more, not two.
+    assert 2.8 * forward < step_flops(objective, [ONE, ONE], 64, 4) / 2 < 3.05 * forward
