@@ -23,7 +23,7 @@ from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives import Objective
 from ssl_core.training.batches import Resident
 from ssl_core.training.iteration import Acceleration
-from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.optimiser import LARSConfig
 from ssl_core.training.pretraining import PretrainingConfig, pretrain
 
 CIFAR = Case(name="ResNet-18", backbone=ResNetConfig(name="resnet18"), side=32, batch=512)
@@ -56,9 +56,7 @@ class Race:
         objective = simclr(case.backbone, self.arrays["train"].shape[1], PROJECTOR)
         on_device(objective, self.device)
         per_epoch = count // case.batch
-        optimiser = OptimiserConfig(
-            name="lars", learning_rate=0.4, weight_decay=1e-4, warmup=min(0.1, 10 * per_epoch / steps)
-        )
+        optimiser = LARSConfig(learning_rate=0.4, weight_decay=1e-4, warmup=min(0.1, 10 * per_epoch / steps))
         config = PretrainingConfig(
             epochs=steps / per_epoch, batch_size=case.batch, record_every=every, optimiser=optimiser
         )

@@ -18,7 +18,7 @@ from ssl_core.heads import ProjectorConfig
 from ssl_core.training.batches import Resident
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.iteration import Acceleration
-from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.optimiser import SGDConfig
 from ssl_core.training.pretraining import PretrainingConfig, pretrain
 
 SIDE, COUNT, BATCH, STEPS = 32, 320, 64, 10
@@ -41,7 +41,7 @@ def run(
         if step == stop_at:
             raise KilledError
 
-    optimiser = OptimiserConfig(name="sgd", learning_rate=RATE)
+    optimiser = SGDConfig(learning_rate=RATE)
     config = PretrainingConfig(epochs=STEPS * BATCH / COUNT, batch_size=BATCH, record_every=1, optimiser=optimiser)
     checkpoints = Checkpoints(folder, {}, every_seconds=0) if folder else None
     augment = views(PLAIN, compiled=acceleration.compiled)

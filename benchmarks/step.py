@@ -24,7 +24,7 @@ from ssl_core.evaluation.embedding import on_device
 from ssl_core.heads import ProjectorConfig
 from ssl_core.training import optimiser as optimisation
 from ssl_core.training.iteration import WARM_UP, Acceleration, Iteration
-from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.optimiser import AdamWConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def build(case: Case, acceleration: Acceleration, device: torch.device) -> Itera
     """An iteration of SimCLR, ready to be called."""
     objective = simclr(case.backbone, case.side, PROJECTOR)
     on_device(objective, device).train()
-    optimiser = optimisation.build(OptimiserConfig(), objective)
+    optimiser = optimisation.build(AdamWConfig(), objective)
     optimisation.set_rate(optimiser, 1e-4)
     augment = views(PLAIN, compiled=acceleration.compiled)
     return Iteration(objective, augment, optimiser, torch.Generator(device).manual_seed(0), acceleration=acceleration)

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.simclr import SimCLR, SimCLRConfig
+from ssl_core.objectives.simsiam import SimSiamConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.training import optimiser as optimisation
 from ssl_core.training import watch
 from ssl_core.training.batches import Resident
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.iteration import Acceleration, Iteration
-from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.optimiser import AdamWConfig, LARSConfig, SGDConfig
 from ssl_core.training.pretraining import Outcome, PretrainingConfig, pretrain
 
 CPU = torch.device("cpu")
@@ -40,6 +41,7 @@ def run(
     acceleration: Acceleration | None = None,
     device: torch.device = CPU,
     backbone: BackboneConfig | None = None,
+    recipes: Sequence[Recipe] | None = None,
     **settings: Any,
 ) -> tuple[Objective, Values, Outcome]:
     torch.set_num_threads(1)
@@ -49,7 +51,8 @@ def run(
     pixels = np.random.default_rng(1).integers(256, size=(64, 16, 16, 3), dtype=np.uint8)
     labels = torch.arange(64, device=device) % 2 if objective.needs_labels else None
     chosen: dict[str, Any] = {"epochs": 2, "batch_size": 16, "record_every": 3} | settings
-    augment = Augment([Recipe(views=objective.views, blur=None)], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    kinds = recipes or [Recipe(views=objective.views, blur=None)]
+    augment = Augment(kinds, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     values: Values = []
     outcome = pretrain(
         objective, Resident([pixels], device), labels, augment, PretrainingConfig(**chosen), seed,
@@ -70,6 +73,23 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
     assert values == again
     assert not torch.equal(weights(first), weights(other))
     assert seen.steps == 8
+
+
+def test_a_predictor_with_a_constant_rate_moves_on_when_the_rest_hardly_does() -> None:
+    """Half a cosine is 1/2 on average, and Adam moves by the rate."""
+    moved = {}
+    for constant in (False, True):
+        config = SimSiamConfig(name="simsiam", constant_predictor_rate=constant)
+        optimiser = AdamWConfig(learning_rate=0.032, warmup=0.0, betas=(0.0, 0.999), weight_decay=0.0)
+        objective, *_ = run(config=config, optimiser=optimiser)
+        objective_before, *_ = run(config=config, epochs=0)
+        distance = [
+            (p.detach() - q.detach()).abs().max()
+            for (name, p), q in zip(objective.named_parameters(), objective_before.parameters(), strict=True)
+            if name.startswith("predictor")
+        ]
+        moved[constant] = float(torch.stack(distance).max())
+    assert moved[True] > 1.5 * moved[False]
 
 
 def test_records_terms_and_diagnostics_at_the_steps_asked_for_and_the_last() -> None:
@@ -144,7 +164,7 @@ def test_parts_of_a_batch_give_the_step_of_the_whole(accumulate: int) -> None:
         torch.manual_seed(0)
         backbone = backbones.build(ViTConfig(name="vit", width=24, depth=2, heads=2), 16)
         objective = objectives.build(SupervisedConfig(name="supervised"), backbone, 16, 2)
-        optimiser = optimisation.build(OptimiserConfig(name="sgd"), objective)
+        optimiser = optimisation.build(SGDConfig(learning_rate=0.1), objective)
         optimisation.set_rate(optimiser, 0.1)
         nothing = Recipe(views=1, crop=None, flip=0, jitter=None, greyscale=0, blur=None)
         augment = Augment([nothing], (0.5,) * 3, (0.25,) * 3)
@@ -234,14 +254,15 @@ def test_an_iteration_reads_nothing_back_to_the_host() -> None:
     objective = objectives.build(
         SimCLRConfig(name="simclr"), backbones.build(ResNetConfig(name="resnet10", width=8), 16), 16, 0
     ).to(gpu)
-    optimiser = optimisation.build(OptimiserConfig(name="lars"), objective)
+    config = LARSConfig(learning_rate=0.1, clip=True, clip_norm=1.0, final_weight_decay=0.1)
+    optimiser = optimisation.build(config, objective)
     augment = Augment([Recipe(blur=GaussianBlur(), solarise=0.2)], (0.5,) * 3, (0.25,) * 3)
     iteration = Iteration(objective, augment, optimiser, torch.Generator(gpu))
     images = torch.zeros(16, 3, 16, 16, dtype=torch.uint8, device=gpu)
     iteration(images)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        optimisation.set_rate(optimiser, 0.1)
+        optimisation.follow(optimiser, config, 1, 2, 256)
         iteration(images)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -16,7 +16,9 @@ from test_pretraining import run, weights
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
 from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.objectives.simsiam import SimSiamConfig
 from ssl_core.training.checkpoint import Checkpoints
+from ssl_core.training.optimiser import AdamWConfig, LARSConfig, OptimiserConfig, SGDConfig
 
 FINGERPRINT = {"configuration": "a", "data": "b"}
 
@@ -56,6 +58,27 @@ def test_every_objective_ends_the_same_whenever_it_was_killed(config: object, tm
     assert values == again
     assert (ended.steps, ended.stopped) == (outcome.steps, None)
     assert ended.seconds_before > 0
+
+
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        AdamWConfig(weight_decay=0.04, final_weight_decay=0.4, clip_norm=0.3, betas=(0.9, 0.95), final_rate=0.1),
+        SGDConfig(learning_rate=0.5, weight_decay=0.1, final_weight_decay=0.2, clip_norm=0.3, gradient_momentum=0.8),
+        LARSConfig(learning_rate=2.0, weight_decay=0.1, final_weight_decay=0.2, clip_norm=0.3, eta=0.001, clip=True),
+    ],
+    ids=lambda config: config.name,
+)
+def test_every_optimiser_with_all_that_it_has_ends_the_same(optimiser: OptimiserConfig, tmp_path: Path) -> None:
+    config = SimSiamConfig(name="simsiam", constant_predictor_rate=True)
+    whole, values, _ = run(config=config, optimiser=optimiser)
+    checkpoints = Killing(tmp_path, FINGERPRINT, every_seconds=0)
+    checkpoints.left = 3
+    with pytest.raises(KilledError):
+        run(config=config, checkpoints=checkpoints, optimiser=optimiser)
+    resumed, again, _ = run(config=config, checkpoints=Checkpoints(tmp_path, FINGERPRINT, 0), optimiser=optimiser)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert values == again
 
 
 def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:

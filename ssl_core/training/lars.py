@@ -4,7 +4,15 @@ For a layer's weights w with gradient g, weight decay b, momentum m and learning
 
     local = eta |w| / (|g| + b |w|),     v <- m v + r local (g + b w),     w <- w - v.
 
-Biases and norms are neither scaled nor decayed (BYOL, arXiv:2006.07733, appendix C.1): for them local = 1 and b = 0.
+With `clip`, min(local / r, 1) is in the place of local: r is the most that a layer's rate can be, and with a large eta
+LARS is mostly SGD. Biases and norms are neither scaled nor decayed (BYOL, arXiv:2006.07733, appendix C.1): for them
+local = 1 and b = 0.
+
+Who has which: the codes of VICReg and Barlow Twins have eta 0.001 and no clip; solo-learn's recipes eta 0.02 and the
+clip. A rate that was published for one is another's only with its eta and clip: eta 0.02 without clip, the default
+here, moves the weights 20 times as far as eta 0.001 does. Differences that stay: those codes, and solo-learn's, have r
+outside of v, w <- w - r v, which is another step only while r changes; and the authors' denominator is |g + b w|,
+which is another where b |w| is not small beside |g|.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -20,12 +28,21 @@ from torch import Tensor
 class LARS(torch.optim.Optimizer):
     """Parameter groups with `scaled` True follow the algorithm, those with False plain SGD with momentum.
 
-    The learning rate is the group's `lr`, a number or a tensor on the parameters' device. No value is read back to the
-    host, so that a step can be captured in a CUDA graph.
+    The learning rate is the group's `lr`, a number or a tensor on the parameters' device; the weight decay is its
+    `weight_decay`, a number, or where it has one its `decay`, such a tensor. No value is read back to the host, so
+    that a step can be captured in a CUDA graph.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float | Tensor, momentum: float = 0.9, eta: float = 0.02):
-        super().__init__(groups, {"lr": lr, "momentum": momentum, "eta": eta, "weight_decay": 0.0, "scaled": True})
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float | Tensor,
+        momentum: float = 0.9,
+        eta: float = 0.02,
+        clip: bool = False,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "eta": eta, "clip": clip, "weight_decay": 0.0, "scaled": True}
+        super().__init__(groups, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -36,9 +53,12 @@ class LARS(torch.optim.Optimizer):
             if not weights:
                 continue
             velocities = [self._velocity(p) for p in weights]
-            steps = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+            if "decay" in group:
+                steps = torch._foreach_add(gradients, torch._foreach_mul(weights, group["decay"]))
+            else:
+                steps = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
             if group["scaled"]:
-                torch._foreach_mul_(steps, _local_rates(weights, gradients, group["weight_decay"], group["eta"]))
+                torch._foreach_mul_(steps, _factors(weights, gradients, group))
             torch._foreach_mul_(velocities, group["momentum"])
             torch._foreach_mul_(steps, group["lr"])
             torch._foreach_add_(velocities, steps)
@@ -51,9 +71,11 @@ class LARS(torch.optim.Optimizer):
         return state["velocity"]
 
 
-def _local_rates(weights: list[Tensor], gradients: list[Tensor], weight_decay: float, eta: float) -> list[Tensor]:
-    """eta |w| / (|g| + b |w|) of each layer; 1 where the weights or the gradients are all 0."""
+def _factors(weights: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+    """What each layer's step is multiplied by beside r; 1 where the weights or the gradients are all 0."""
     sizes = torch.stack(torch._foreach_norm(weights))
     slopes = torch.stack(torch._foreach_norm(gradients))
-    rates = eta * sizes / (slopes + weight_decay * sizes)
-    return list(torch.where((sizes > 0) & (slopes > 0), rates, 1.0).unbind())
+    local = group["eta"] * sizes / (slopes + group.get("decay", group["weight_decay"]) * sizes)
+    if group["clip"]:
+        local = (local / group["lr"]).clamp(max=1)
+    return list(torch.where((sizes > 0) & (slopes > 0), local, 1.0).unbind())

@@ -17,7 +17,7 @@ from ssl_core.training import optimiser as optimisation
 from ssl_core.training.batches import TrainingImages
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.iteration import Acceleration, Iteration
-from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.optimiser import AdamWConfig, OptimiserConfig
 from ssl_core.training.run import Run
 from ssl_core.training.watch import Record
 
@@ -35,7 +35,7 @@ class PretrainingConfig:
     batch_size: int = 256
     accumulate: int = 1
     record_every: int = 10
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimiser: OptimiserConfig = field(default_factory=AdamWConfig)
     collapse: CollapseThresholds = field(default_factory=CollapseThresholds)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ def pretrain(
     steps = round(config.epochs * (len(images) // config.batch_size))
     _refuse_impossible_batch(config, len(images), steps)
     parallel.synchronise_batch_norm(objective)
-    optimiser = optimisation.build(config.optimiser, objective)
+    optimiser = optimisation.build(config.optimiser, objective, objective.constant_rate())
     run = Run(objective, optimiser, torch.Generator(images.device).manual_seed(seed))
     if checkpoints and (state := checkpoints.load()):
         run.restore(state)
@@ -94,8 +94,7 @@ def pretrain(
     own_batches = images.batches(_own_rows(index, config.accumulate) for index in indices)
     bar = Bar(own_batches, steps, "step", done=run.step, shown=parallel.share()[0] == 0)
     for index, batch in bar:
-        rate = optimisation.rate(config.optimiser, run.step, steps, config.batch_size)
-        optimisation.set_rate(optimiser, rate)
+        rate = optimisation.follow(optimiser, config.optimiser, run.step, steps, config.batch_size)
         with memory.refusing_what_does_not_fit(objective, batch, augment, config.batch_size, config.accumulate):
             terms = iteration(batch, None if labels is None else labels[batches.on_device(index, images.device)])
         objective.after_step((run.step + 1) / steps)

@@ -48,7 +48,9 @@ class Run:
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         for group in self.optimiser.param_groups:
-            group["lr"] = group["lr"].to(self.generator.device)
+            for name, value in group.items():
+                if isinstance(value, torch.Tensor):
+                    group[name] = value.to(self.generator.device)
         self.generator.set_state(state["views"])
         torch.set_rng_state(state["cpu"])
         if state["cuda"] is not None:

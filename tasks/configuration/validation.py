@@ -37,11 +37,11 @@ def validate(kind: type[Model], written: Any, where: Where) -> Model:
 
 
 def _sentence(mistake: Any, kind: Any, written: Any, where: Where) -> str:
-    path, owner, section = _locate(kind, written, mistake["loc"])
+    path, owner, section, others = _locate(kind, written, mistake["loc"])
     key = where(path)
     match mistake["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"{key} is not known{allowed(str(path[-1]), _fields(owner))}"
+            return _not_known(key, str(path[-1]), owner, others)
         case "missing" | "missing_keyword_only_argument" | "missing_argument":
             return f"{key} is missing"
         case "union_tag_invalid":
@@ -66,10 +66,13 @@ def _sentence(mistake: Any, kind: Any, written: Any, where: Where) -> str:
     return f"{key} is {mistake['input']!r}; {needed}"
 
 
-def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[str | int], Any, Any]:
-    """The keys of a mistake's place, without the union's tags; the class that owns the last; what is written there."""
+def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[str | int], Any, Any, list[Any]]:
+    """The keys of a mistake's place, without the union's tags; the class that owns the last; what is written there.
+
+    And the kinds that the owner was chosen among by its tag; none where it was not.
+    """
     path: list[str | int] = []
-    owner = kind
+    owner, among, others = kind, [], []
     for part in loc:
         if isinstance(part, int):
             path.append(part)
@@ -84,14 +87,24 @@ def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[s
         options = _classes(kind)
         tagged = [option for option in options if part in _tags(option)]
         if tagged:
-            kind = tagged[0]
+            among, kind = options, tagged[0]
             continue
+        others, among = among, []
         owner = next((option for option in options if part in _fields(option)), options[0] if options else None)
         hinted = _hints(owner) if owner else {}
         kind = hinted.get(part)
         written = written.get(part) if isinstance(written, dict) else None
         path.append(part)
-    return path, owner, written
+    return path, owner, written, others
+
+
+def _not_known(key: str, last: str, owner: Any, others: list[Any]) -> str:
+    """Of a key that another kind of the section may have."""
+    having = [tag for kind in others if last in _fields(kind) for tag in _tags(kind)]
+    if not having:
+        return f"{key} is not known{allowed(last, _fields(owner))}"
+    more = " and others" if len(having) > 3 else ""
+    return f"{key} is not known to this kind, but to {', '.join(having[:3])}{more}"
 
 
 def _classes(kind: Any) -> list[Any]:
