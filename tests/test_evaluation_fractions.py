@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
 from ssl_core.evaluation import EvaluationConfig, FineTuningConfig
+from ssl_core.evaluation.config import FineTuningRecipe, RandAugmentConfig
 from ssl_core.evaluation.fractions import draw
 
 CLASSES = ["cat", "dog", "owl"]
@@ -53,7 +54,14 @@ def test_a_class_too_small_for_the_fraction_is_refused_by_name() -> None:
         (lambda: EvaluationConfig(label_fractions=()), "label_fractions"),
         (lambda: EvaluationConfig(weight_decays=(0.0, 1.0)), "weight_decays"),
         (lambda: EvaluationConfig(knn_temperature=0.0), "knn_temperature"),
-        (lambda: FineTuningConfig(steps=2, evaluations=3), "evaluations"),
+        (lambda: FineTuningConfig(min_steps=2, evaluations=3), "evaluations"),
+        (lambda: FineTuningConfig(epochs=-1.0), "epochs"),
+        (lambda: FineTuningConfig(min_steps=9, max_steps=8), "max_steps"),
+        (lambda: FineTuningConfig(layer_decay=1.1), "layer_decay"),
+        (lambda: FineTuningConfig(mixup=-0.1), "mixup"),
+        (lambda: FineTuningRecipe(views=2), "views"),
+        (lambda: FineTuningRecipe(size=8), "size"),
+        (lambda: RandAugmentConfig(operations=0), "operations"),
         (lambda: FineTuningConfig(batch_size=1), "batch_size"),
         (lambda: FineTuningConfig(val_images=0), "val_images"),
         (lambda: FineTuningConfig(learning_rates=()), "learning_rates"),

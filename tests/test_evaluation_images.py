@@ -22,7 +22,9 @@ from ssl_core.evaluation.split import Split
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 CLASSES = ["left", "right", "top"]
 AUGMENT = Augment([Recipe(views=1, blur=None)], MEAN, STD)
-BUDGET = FineTuningConfig(steps=12, batch_size=16, learning_rates=(1e-2, 1e-6), evaluations=3, val_images=40)
+BUDGET = FineTuningConfig(
+    epochs=0, min_steps=12, batch_size=16, learning_rates=(1e-2, 1e-6), evaluations=3, val_images=40, augmentation=None
+)
 CONFIG = EvaluationConfig(label_fractions=(0.2, 1.0), weight_decays=(1e-3, 1e-1))
 
 
@@ -105,8 +107,14 @@ def test_fine_tuning_learns_and_leaves_what_it_was_given() -> None:
     assert any((tuned.model.backbone.state_dict()[name] != value).any() for name, value in before[0].items())
 
 
-def test_fine_tuning_keeps_the_state_that_was_best_on_val(monkeypatch: pytest.MonkeyPatch) -> None:
-    reached = iter([0.1, 0.9, 0.9, 0.3, 0.2, 0.9])
+@pytest.mark.parametrize(
+    ("accuracies", "rate", "step", "place"),
+    [([0.5, 0.1, 0.9, 0.9], 1e-2, 8, 2), ([0.1, 0.5, 0.4, 0.3], 1e-6, 4, 1), ([0.5, 0.5, 0.5, 0.6], 1e-2, 12, 3)],
+)
+def test_the_rate_ahead_goes_on_and_the_state_that_was_best_on_val_is_kept(
+    accuracies: list[float], rate: float, step: int, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = iter(accuracies)
     states: list[dict[str, Tensor]] = []
 
     def predict(model: nn.Module, split: Split) -> np.ndarray:
@@ -118,15 +126,16 @@ def test_fine_tuning_keeps_the_state_that_was_best_on_val(monkeypatch: pytest.Mo
     parts = splits()
     head, _ = linear_probe.choose(parts["train"], parts["val"], 3, [0.1])
     tuned = fine_tuning.choose(backbone(), head, parts["train"], parts["val"], BUDGET, seed=0)
-    assert (tuned.learning_rate, tuned.step, tuned.accuracy) == (1e-2, 8, 0.9)
-    assert all(torch.equal(states[1][name], value) for name, value in tuned.model.state_dict().items())
-    assert not torch.equal(states[1]["head.linear.weight"], states[2]["head.linear.weight"])
+    assert len(states) == 4
+    assert (tuned.learning_rate, tuned.step, tuned.accuracy) == (rate, step, accuracies[place])
+    assert all(torch.equal(states[place][name], value) for name, value in tuned.model.state_dict().items())
+    assert not torch.equal(states[2]["head.linear.weight"], states[3]["head.linear.weight"])
 
 
 def test_the_head_begins_as_the_probe() -> None:
     parts = splits()
     head, _ = linear_probe.choose(parts["train"], parts["val"], 3, [0.1])
-    still = FineTuningConfig(steps=1, batch_size=16, learning_rates=(1e-9,), evaluations=1)
+    still = FineTuningConfig(epochs=0, min_steps=1, learning_rates=(1e-9,), evaluations=1, augmentation=None)
     tuned = fine_tuning.choose(backbone(), head, parts["train"], parts["val"], still, seed=0)
     torch.testing.assert_close(tuned.model.head.state_dict(), head.state_dict(), atol=1e-6, rtol=0)
 
@@ -152,7 +161,7 @@ def of_heads(protocol: str, *heads: str) -> set[tuple[str, str, float | None, st
 def test_a_probe_has_every_figure_once_and_repeats_exactly() -> None:
     evaluation = probed(splits())
     keys = [figure[:5] for figure in evaluation.figures]
-    expected = of_heads("feature_extraction", "linear", "knn20", "knn200") | {
+    expected = of_heads("feature_extraction", "linear", "knn20", "plain_knn200") | {
         ("label_free", "", None, name, metric)
         for name in ("val", "test")
         for metric in ("rankme", "alignment", "uniformity", "embedding_std")
@@ -160,7 +169,7 @@ def test_a_probe_has_every_figure_once_and_repeats_exactly() -> None:
     assert sorted(map(repr, keys)) == sorted(map(repr, expected))
     assert probed(splits()) == evaluation
     assert evaluation.choices["0.2"]["labelled_images"] == 18
-    assert evaluation.choices["0.2"]["knn"] == {"knn20": 18, "knn200": 18}
+    assert evaluation.choices["0.2"]["knn"] == {"knn20": 18, "plain_knn200": 18}
     assert set(evaluation.choices["1.0"]) == {"labelled_images", "linear", "knn"}
     assert not evaluation.verdict.collapsed
 
@@ -171,7 +180,8 @@ def test_fine_tuning_has_every_figure_once_and_repeats_exactly() -> None:
     assert tuned(splits()) == (figures, choices)
     assert {fraction: chosen["labelled_images"] for fraction, chosen in choices.items()} == {"0.2": 18, "1.0": 90}
     for chosen in choices.values():
-        assert set(chosen) == {"labelled_images", "learning_rate", "step"}
+        assert set(chosen) == {"labelled_images", "learning_rate", "step", "steps"}
+        assert chosen["steps"] == 12
         assert chosen["learning_rate"] in BUDGET.learning_rates
         assert chosen["step"] in (4, 8, 12)
 

@@ -24,7 +24,7 @@ COUNTS = {"train": 60, "val": 30, "test": 30}
 BACKBONE, HEAD = ResNetConfig(name="resnet10", width=8), ProjectorConfig(width=16, output=4)
 COMPUTE = {"device": "cpu", "threads": 1}
 LABELS = {"label_fractions": [0.5, 1.0], "weight_decays": [0.001, 0.1]}
-TUNING = {"steps": 2, "batch_size": 16, "learning_rates": [0.001], "evaluations": 1}
+TUNING = {"min_steps": 2, "max_steps": 2, "batch_size": 16, "learning_rates": [0.001], "evaluations": 1}
 CONFIGURED: dict[Path, Any] = {
     configs.file(Embedding, "simclr"): {"representations": ["backbone", "projector"], "compute": COMPUTE, "code": ""},
     configs.file(Probing): {"evaluation": LABELS, "compute": COMPUTE},

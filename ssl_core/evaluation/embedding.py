@@ -57,12 +57,14 @@ def embed(network: nn.Module, images: Images, progress: str = "") -> np.ndarray:
     """
     on_device(network, images.device).eval()
     starts = range(0, len(images), BATCH)
+    bar = Bar(starts, len(starts), "batch", name=progress, shown=bool(progress))
+    return np.concatenate([outputs(network, images, slice(start, start + BATCH)) for start in bar])
+
+
+def outputs(network: nn.Module, images: Images, which: slice) -> np.ndarray:
+    """Those of one batch of the images, float32 [B, D], of a network that is on their device and in evaluation mode."""
     with torch.inference_mode(), autocast(images.device):
-        outputs = [
-            network(images.batch(slice(start, start + BATCH))).float().cpu().numpy()
-            for start in Bar(starts, len(starts), "batch", name=progress, shown=bool(progress))
-        ]
-    return np.concatenate(outputs)
+        return network(images.batch(which)).float().cpu().numpy()
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:

@@ -91,7 +91,8 @@ def fine_tune(
     """Figures of the network fine-tuned with each label fraction, and by fraction what was chosen.
 
     It starts from the probe that `probe` fits with the same label fractions, weight decays and seed; `seed` draws the
-    order of the batches too. There is nothing to be had where no image has a label. Raises `Refused` as `probe` does.
+    order of the batches and their augmentation too. There is nothing to be had where no image has a label. Raises
+    `Refused` as `probe` does.
     """
     _refuse_small(splits)
     figures, choices = [], {}
@@ -107,6 +108,7 @@ def fine_tune(
             "labelled_images": len(train),
             "learning_rate": tuned.learning_rate,
             "step": tuned.step,
+            "steps": config.steps(len(train)),
         }
     return figures, choices
 

@@ -2,18 +2,22 @@
 
 The head starts as the probe because a head that knows nothing sends gradients that distort the pretrained
 representation before it has learnt (Kumar et al., 2022, arXiv:2202.10054: LP-FT, linear probing then fine-tuning).
-AdamW, cosine to 0, batch norm in training mode, no augmentation. Learning rate and step are chosen on a sample of val.
+AdamW, cosine to 0, batch norm in training mode. Learning rate and step are chosen on a sample of val: all rates are
+tried until the first comparison, and the best goes on alone (successive halving, arXiv:1502.07943).
 """
 
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ssl_core.backbones import Backbone
+from ssl_core.evaluation import labelled_batches
 from ssl_core.evaluation.config import FineTuningConfig
 from ssl_core.evaluation.downstream import Downstream, LinearHead
 from ssl_core.evaluation.embedding import embed, on_device
@@ -24,7 +28,7 @@ from ssl_core.precision import autocast
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FineTuned:
-    """The model that was best on val, and where it came from."""
+    """A state of the model: where it came from, and how accurate it is on val."""
 
     model: Downstream
     learning_rate: float
@@ -35,18 +39,21 @@ class FineTuned:
 def choose(
     backbone: nn.Module, head: LinearHead, train: Split, val: Split, config: FineTuningConfig, seed: int
 ) -> FineTuned:
-    """Fine-tune copies of the backbone and the head with each learning rate; keep the state that is best on `val`.
+    """Fine-tune copies of the backbone and the head; of what was compared on `val`, the best state.
 
-    Of equals, the earliest. The backbone and head that are given stay as they are.
+    Of equals, the earliest rate and step. The backbone and the head that are given stay as they are, and so do
+    PyTorch's default generators, which draw a backbone's drop path.
     """
-    best = None
-    for rate in config.learning_rates:
-        model = Downstream(copy.deepcopy(backbone), copy.deepcopy(head), "fine_tuning")
-        for step in _fine_tune(model, train, rate, config, seed):
-            reached = accuracy(predict(model, val), val.labels)
-            if best is None or reached > best.accuracy:
-                best = FineTuned(model=copy.deepcopy(model), learning_rate=rate, step=step, accuracy=reached)
-    assert best is not None  # the configuration has a learning rate and an evaluation
+    device = train.images.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        tried = [_states(backbone, head, rate, train, val, config, seed) for rate in config.learning_rates]
+        first = [next(states) for states in tried]
+        reached = [state.accuracy for state in first]
+        ahead = reached.index(max(reached))
+        best = first[ahead]
+        for state in tried[ahead]:
+            best = state if state.accuracy > best.accuracy else best
     return best
 
 
@@ -55,33 +62,44 @@ def predict(model: Downstream, split: Split) -> np.ndarray:
     return embed(model, split.images).argmax(axis=1)
 
 
-def _fine_tune(model: Downstream, train: Split, rate: float, config: FineTuningConfig, seed: int) -> Iterator[int]:
-    """Fine-tune in place, and stop for the caller after each of `evaluations` equal parts of the steps."""
-    device = train.images.device
+def _states(
+    backbone: nn.Module, head: LinearHead, rate: float, train: Split, val: Split, config: FineTuningConfig, seed: int
+) -> Iterator[FineTuned]:
+    """The states after each of `evaluations` equal parts of the steps, which are done as they are asked for."""
+    model = Downstream(copy.deepcopy(backbone), copy.deepcopy(head), "fine_tuning")
+    device, steps = train.images.device, config.steps(len(train))
     on_device(model, device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    stops = {round(part * config.steps / config.evaluations) for part in range(1, config.evaluations + 1)}
-    for step, index in enumerate(_batches(len(train.labels), config, seed), start=1):
+    optimiser = torch.optim.AdamW(layer_rates(model, rate, config.layer_decay), lr=rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    stops = {round(part * steps / config.evaluations) for part in range(1, config.evaluations + 1)}
+    batches = labelled_batches.batches(train, head.linear.out_features, config, seed)
+    for step, (images, targets) in enumerate(batches, start=1):
         model.train()
-        labels = torch.from_numpy(train.labels[index]).to(device)
         with autocast(device):
-            loss = F.cross_entropy(model(train.images.batch(index)), labels)
+            loss = F.cross_entropy(model(images), targets)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if step in stops:
-            yield step
+            reached = accuracy(predict(model, val), val.labels)
+            yield FineTuned(model=copy.deepcopy(model), learning_rate=rate, step=step, accuracy=reached)
 
 
-def _batches(count: int, config: FineTuningConfig, seed: int) -> Iterator[np.ndarray]:
-    """Positions of `steps` batches: a new order every pass, the rest that fills no batch dropped."""
-    size = min(config.batch_size, count)
-    generator = np.random.default_rng(seed)
-    order = np.empty(0, dtype=np.int64)
-    for _ in range(config.steps):
-        if len(order) < size:
-            order = generator.permutation(count)
-        yield order[:size]
-        order = order[size:]
+def layer_rates(model: Downstream, rate: float, decay: float) -> list[dict[str, Any]]:
+    """Parameter groups with the rate of each: the last stage has `decay` x that of the head, the one before decay^2, ….
+
+    As BEiT (arXiv:2106.08254) and MAE (arXiv:2111.06377, appendix A), but that a last norm goes with the last stage. A
+    projector that is part of what is fine-tuned goes with the head.
+    """
+    trained = {id(p): p for p in model.parameters() if p.requires_grad}
+    if decay == 1:
+        return [{"params": list(trained.values()), "lr": rate}]
+    (backbone,) = (module for module in model.modules() if isinstance(module, Backbone))
+    stages, groups = backbone.stages(), []
+    for i, modules in enumerate(stages):
+        parameters = [p for module in modules for p in module.parameters()]
+        parameters = [trained.pop(id(p)) for p in parameters if id(p) in trained]
+        groups.append({"params": parameters, "lr": rate * decay ** (len(stages) - i)})
+    groups.append({"params": list(trained.values()), "lr": rate})
+    return [group for group in groups if group["params"]]

@@ -1,8 +1,9 @@
 """k-nearest-neighbour classification of frozen representations, by cosine similarity.
 
 `knn20`: each of the 20 nearest votes for its class with exp(similarity / temperature) (Wu et al., 2018,
-arXiv:1805.01978, section 3.4; with k = 20 and 0.07 in DINO, arXiv:2104.14294). `knn200`: each of the 200 nearest votes
-with 1. Where the labelled images are fewer than k, all of them vote.
+arXiv:1805.01978, section 3.4; with k = 20 and 0.07 in DINO, arXiv:2104.14294). `plain_knn200`: each of the 200
+nearest votes with 1, which is not DINO's k-NN of k = 200, whose votes are weighted too. Where the labelled images are
+fewer than k, all of them vote.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn.functional import normalize
 from ssl_core.evaluation.config import EvaluationConfig
 from ssl_core.evaluation.split import Split
 
-NEIGHBOURS = {"knn20": 20, "knn200": 200}
+NEIGHBOURS = {"knn20": 20, "plain_knn200": 200}
 CHUNK = 512
 
 
@@ -26,7 +27,7 @@ def predict(bank: Split, queries: Split, classes: int, config: EvaluationConfig)
     votes = ((similarity - similarity[:, :1]) / config.knn_temperature).exp()
     return {
         "knn20": winner(labels[:, :near], votes[:, :near], classes).cpu().numpy(),
-        "knn200": winner(labels, torch.ones_like(votes), classes).cpu().numpy(),
+        "plain_knn200": winner(labels, torch.ones_like(votes), classes).cpu().numpy(),
     }
 
 

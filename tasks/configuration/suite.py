@@ -11,6 +11,7 @@ from tasks.configuration.files import allowed
 from tasks.configuration.validation import validate
 
 Representation = Literal["backbone", "projector", "teacher"]
+Head = Literal["linear", "knn20", "plain_knn200"]
 
 
 class Figure(BaseModel):
@@ -23,7 +24,7 @@ class Figure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     protocol: Literal["feature_extraction", "fine_tuning"] = "feature_extraction"
-    head: Literal["linear", "knn20", "knn200"] = "linear"
+    head: Head = "linear"
     labels: Annotated[float, Field(gt=0, le=1)] = 1.0
     representation: Representation | None = None
     data: Literal["pretraining", "transfer"] = "pretraining"
@@ -36,7 +37,7 @@ class Arm(BaseModel):
 
     variant: str
     protocol: Literal["feature_extraction", "fine_tuning"] | None = None
-    head: Literal["linear", "knn20", "knn200"] | None = None
+    head: Head | None = None
     labels: Annotated[float, Field(gt=0, le=1)] | None = None
     representation: Representation | None = None
     data: Literal["pretraining", "transfer"] | None = None
