@@ -14,25 +14,30 @@ from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.byol import BYOLConfig
 from ssl_core.objectives.colourisation import ColourisationConfig
+from ssl_core.objectives.dcl import DCLConfig
 from ssl_core.objectives.deepcluster_v2 import DeepClusterV2Config
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoderConfig
 from ssl_core.objectives.dino import DINOConfig
 from ssl_core.objectives.i_jepa import IJEPAConfig
+from ssl_core.objectives.ibot import IBOTConfig
 from ssl_core.objectives.jigsaw import JigsawConfig
 from ssl_core.objectives.lejepa import LeJEPAConfig
 from ssl_core.objectives.mae import MAEConfig
 from ssl_core.objectives.moco_v2 import MoCoV2Config
 from ssl_core.objectives.moco_v3 import MoCoV3Config
 from ssl_core.objectives.msn import MSNConfig
+from ssl_core.objectives.nnbyol import NNBYOLConfig
 from ssl_core.objectives.nnclr import NNCLRConfig
 from ssl_core.objectives.relative_location import RelativeLocationConfig
 from ssl_core.objectives.rotation import RotationConfig
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.simmim import SimMIMConfig
 from ssl_core.objectives.simsiam import SimSiamConfig
+from ssl_core.objectives.supcon import SupConConfig
 from ssl_core.objectives.supervised import SupervisedConfig
 from ssl_core.objectives.swav import SwAVConfig
 from ssl_core.objectives.vicreg import VICRegConfig
+from ssl_core.objectives.visreg import VISRegConfig
 from ssl_core.objectives.w_mse import WMSEConfig
 
 SIZE, CLASSES = 16, 2
@@ -41,6 +46,7 @@ EXPANDER = ProjectorConfig(layers=3, width=64, output=64)
 
 EVERY: dict[str, Any] = {
     "supervised": SupervisedConfig(name="supervised"),
+    "supcon": SupConConfig(name="supcon"),
     "denoising_autoencoder": DenoisingAutoencoderConfig(name="denoising_autoencoder"),
     "denoising_autoencoder, salt and pepper, ssim": DenoisingAutoencoderConfig(
         name="denoising_autoencoder", gaussian=0.0, salt_and_pepper=0.2, masked_share=0.0, reconstruction="ssim"
@@ -48,8 +54,8 @@ EVERY: dict[str, Any] = {
     "denoising_autoencoder, features": DenoisingAutoencoderConfig(
         name="denoising_autoencoder", reconstruction="features"
     ),
-    "mae": MAEConfig(name="mae", decoder_width=24, decoder_depth=1),
-    "mae, plain pixels": MAEConfig(name="mae", normalised=False, decoder_width=24, decoder_depth=1),
+    "mae": MAEConfig(name="mae", decoder_width=24, decoder_depth=1, decoder_heads=2),
+    "mae, plain pixels": MAEConfig(name="mae", normalised=False, decoder_depth=1),
     "simmim": SimMIMConfig(name="simmim", square=2),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
     "rotation": RotationConfig(name="rotation"),
@@ -58,6 +64,8 @@ EVERY: dict[str, Any] = {
     "simclr": SimCLRConfig(name="simclr"),
     "simclr, momentum encoder": SimCLRConfig(name="simclr", momentum=MomentumConfig(start=0.9)),
     "simclr, no projector": SimCLRConfig(name="simclr", projector=None),
+    "dcl": DCLConfig(name="dcl"),
+    "dcl, weighted": DCLConfig(name="dcl", sigma=0.5),
     "moco_v2": MoCoV2Config(name="moco_v2", queue=32),
     "moco_v2, no momentum encoder": MoCoV2Config(name="moco_v2", queue=32, momentum=None),
     "moco_v3": MoCoV3Config(name="moco_v3"),
@@ -76,6 +84,11 @@ EVERY: dict[str, Any] = {
     "msn, no momentum encoder": MSNConfig(name="msn", prototypes=16, momentum=None),
     "msn, no Sinkhorn": MSNConfig(name="msn", prototypes=16, sinkhorn=False),
     "i_jepa": IJEPAConfig(name="i_jepa", predictor_width=24, predictor_depth=1, predictor_heads=2),
+    "ibot": IBOTConfig(name="ibot", prototypes=64, momentum=QUICK),
+    "ibot, as DINOv2": IBOTConfig(
+        name="ibot", prototypes=64, momentum=QUICK, shared_head=False, centring="sinkhorn", koleo_weight=0.1
+    ),
+    "ibot, no momentum encoder": IBOTConfig(name="ibot", prototypes=64, momentum=None, shared_head=False),
     "barlow_twins": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER),
     "barlow_twins, momentum encoder": BarlowTwinsConfig(name="barlow_twins", projector=EXPANDER, momentum=QUICK),
     "w_mse": WMSEConfig(name="w_mse", whitening_size=16, projector=ProjectorConfig(width=64, output=8)),
@@ -84,9 +97,13 @@ EVERY: dict[str, Any] = {
     ),
     "lejepa": LeJEPAConfig(name="lejepa", directions=64),
     "lejepa, momentum encoder": LeJEPAConfig(name="lejepa", directions=64, momentum=QUICK),
+    "visreg": VISRegConfig(name="visreg", directions=64),
+    "visreg, momentum encoder": VISRegConfig(name="visreg", directions=64, momentum=QUICK),
     "byol": BYOLConfig(name="byol", momentum=QUICK),
     "byol, no momentum encoder": BYOLConfig(name="byol", momentum=None),
+    "nnbyol": NNBYOLConfig(name="nnbyol", queue=32, momentum=QUICK),
     "simsiam": SimSiamConfig(name="simsiam"),
+    "simsiam, constant predictor rate": SimSiamConfig(name="simsiam", constant_predictor_rate=True),
     "dino": DINOConfig(name="dino", prototypes=64, momentum=QUICK),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from every_objective import EVERY
-from test_parallel import SETTINGS, SIMCLR
+from test_parallel import MORE_VIEWS, SETTINGS, SIMCLR, WITH_MORE
 from test_pretraining import run, weights
 from torch import Tensor, distributed, nn
 
@@ -61,10 +61,12 @@ def main(file: str) -> None:
     results: dict[str, dict[str, Any]] = {}
     with parallel.joined(torch.device("cpu")):
         results["pieces"] = pieces()
-        for name, config in EVERY.items():
-            objective, values, _ = run(config=config, **SETTINGS)
+        more = {f"{name}, more views": name for name in WITH_MORE}
+        for key, name in ({name: name for name in EVERY} | more).items():
+            recipes = MORE_VIEWS if key in more else None
+            objective, values, _ = run(config=EVERY[name], recipes=recipes, **SETTINGS)
             both = everyones(weights(objective)[None])
-            results[name] = {
+            results[key] = {
                 "losses": torch.tensor([row[2]["loss"] for row in values]),
                 "weights": both[0],
                 "weights of the other": both[1],

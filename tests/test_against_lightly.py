@@ -3,6 +3,7 @@
 Where the two normalise differently, the factor stands in the test.
 """
 
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,21 @@ import torch
 from torch import Tensor
 
 from ssl_core.heads import Prototypes
-from ssl_core.objectives import barlow_twins, byol, dino, lejepa, moco_v2, msn, simsiam, swav, vicreg, w_mse
+from ssl_core.objectives import (
+    barlow_twins,
+    byol,
+    dcl,
+    dino,
+    ibot,
+    lejepa,
+    moco_v2,
+    msn,
+    simsiam,
+    swav,
+    vicreg,
+    visreg,
+    w_mse,
+)
 from ssl_core.objectives.simclr import nt_xent
 
 loss: Any = pytest.importorskip("lightly.loss")
@@ -31,6 +46,18 @@ def same(ours: Tensor, theirs: Tensor) -> None:
 def test_simclr() -> None:
     z1, z2 = embeddings(2, 16, 8)
     same(nt_xent(z1, z2, temperature=0.2), loss.NTXentLoss(temperature=0.2)(z1, z2))
+
+
+def test_dcl() -> None:
+    z1, z2 = embeddings(2, 16, 8)
+    same(dcl.decoupled(z1, z2, temperature=0.2, sigma=math.inf), loss.DCLLoss(temperature=0.2)(z1, z2))
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")  # theirs
+def test_dclw() -> None:
+    """Theirs weighs by embeddings that it has scaled to length 1."""
+    z1, z2 = embeddings(2, 16, 8)
+    same(dcl.decoupled(z1, z2, temperature=0.2, sigma=0.5), loss.DCLWLoss(temperature=0.2, sigma=0.5)(z1, z2))
 
 
 def test_moco_v2() -> None:
@@ -70,6 +97,16 @@ def test_lejepa(monkeypatch: pytest.MonkeyPatch) -> None:
     z = torch.cat([whole, local]).transpose(0, 1)
     ours = 0.95 * lejepa.prediction(z, whole.transpose(0, 1)) + 0.05 * lejepa.sigreg(z, directions)
     same(ours, theirs(local_proj=local, global_proj=whole))
+
+
+def test_visreg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Theirs adds 1e-4 to the deviation, which ours has as a lower limit of 1e-6."""
+    whole, local, directions = embeddings(2, 16, 8), embeddings(3, 16, 8, seed=1), torch.randn(8, 32)
+    monkeypatch.setattr(torch, "randn", lambda *_, **__: directions)
+    theirs = loss.VISRegLoss(lambda_param=0.6, num_slices=32, eps=1e-12)(local_proj=local, global_proj=whole)
+    z = torch.cat([whole, local]).transpose(0, 1)
+    regularisation = visreg.centre(z) + visreg.scale(z) + visreg.shape(z, directions)
+    same(0.4 * lejepa.prediction(z, whole.transpose(0, 1)) + 0.6 * regularisation, theirs)
 
 
 def test_byol_and_simsiam() -> None:
@@ -114,3 +151,18 @@ def test_msn(iterations: int) -> None:
     ours = msn.cross_entropy(similarity, target, temperature=0.1) + shortfall
     theirs = loss.MSNLoss(temperature=0.1, sinkhorn_iterations=iterations)(anchors, targets, prototypes.weight)
     same(ours, theirs)
+
+
+def test_ibot() -> None:
+    student, teacher, centre = embeddings(2, 6, 8)[0], embeddings(6, 8, seed=1), embeddings(1, 8, seed=2)[0]
+    theirs = loss.IBOTPatchLoss(output_dim=8)
+    theirs.center.value.copy_(centre.view_as(theirs.center.value))
+    hidden = torch.zeros(4, 2, 2, dtype=torch.bool)
+    hidden[:2, :1, :] = hidden[:2, 1, :1] = True  # 3 patches of half of the images
+    target = dino.sharpened(teacher, centre, torch.tensor(0.04))
+    same(dino.cross_entropy(student, target, temperature=0.1) / 2, theirs(teacher, student, hidden))
+
+
+def test_koleo() -> None:
+    h = embeddings(16, 8)
+    same(ibot.koleo(h), loss.KoLeoLoss()(h))

@@ -12,13 +12,14 @@ from every_objective import CLASSES, EVERY, SIZE, batch, build, halve_student
 from torch import Tensor, nn
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.backbones import BackboneConfig, ResNetConfig, TimmConfig, ViTConfig
 from ssl_core.backbones.tokens import take
 from ssl_core.heads import MomentumConfig, Teacher
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.deepcluster_v2 import DeepClusterV2
 from ssl_core.objectives.joint_embedding import JointEmbedding
 from ssl_core.objectives.nnclr import NNCLR
+from ssl_core.objectives.off_the_shelf import OffTheShelfConfig
 from ssl_core.objectives.random import Random, RandomConfig
 
 
@@ -45,7 +46,7 @@ def those(said: Callable[[type[Objective]], bool]) -> pytest.MarkDecorator:
 
 def test_every_objective_is_tested() -> None:
     assert {type(config) for config in EVERY.values()} == {
-        kind for kind in OBJECTIVES if kind.__name__ != "RandomConfig"
+        kind for kind, objective in OBJECTIVES.items() if objective.trained
     }
 
 
@@ -84,15 +85,20 @@ def test_gradients_reach_every_parameter_of_the_encoder_and_none_of_the_teacher(
 
 def test_what_objectives_take_and_need() -> None:
     def named(said: Callable[[type[Objective]], bool]) -> set[str]:
-        return {config.name for config in [*EVERY.values(), RandomConfig(name="random")] if said(KIND[type(config)])}
+        untrained = [RandomConfig(name="random"), OffTheShelfConfig(name="off_the_shelf")]
+        return {config.name for config in [*EVERY.values(), *untrained] if said(KIND[type(config)])}
 
-    assert named(lambda kind: kind.local_views) == {"lejepa", "dino", "swav", "deepcluster_v2", "msn"}
-    assert named(lambda kind: kind.needs_tokens) == {"mae", "simmim", "msn", "i_jepa"}
-    assert named(lambda kind: kind.needs_labels) == {"supervised"}
+    assert named(lambda kind: kind.needs_tokens) == {"mae", "simmim", "msn", "i_jepa", "ibot"}
+    assert named(lambda kind: kind.needs_labels) == {"supervised", "supcon"}
     assert named(lambda kind: kind.needs_colours) == {"colourisation"}
-    assert named(lambda kind: not kind.trained) == {"random"}
+    assert named(lambda kind: not kind.trained) == {"random", "off_the_shelf"}
+    assert named(lambda kind: kind.weights == "none") == {"random"}
+    assert named(lambda kind: kind.weights == "given") == {"off_the_shelf"}
     compared = named(lambda kind: issubclass(kind, JointEmbedding))
-    assert named(lambda kind: kind.masked_views) == compared - {"msn"} | {"supervised", "random"}
+    assert named(lambda kind: kind.more_views) == compared
+    assert named(lambda kind: kind.views == 2) == compared
+    whole = compared - {"msn", "ibot"}
+    assert named(lambda kind: kind.masked_views) == whole | {"supervised", "random", "off_the_shelf"}
 
 
 @every
@@ -206,24 +212,24 @@ def test_only_those_that_need_labels_use_them(config: Any) -> None:
         torch.manual_seed(0)
         return torch.stack(list(objective(views, given).values())).sum()
 
-    same = torch.equal(value(labels), value(labels.roll(1)))
+    same = torch.equal(value(labels), value(labels.sort().values))
     assert same == (not objective.needs_labels)
 
 
-@those(lambda kind: kind.local_views)
-def test_smaller_views_are_taken_where_it_is_announced(config: Any) -> None:
+@those(lambda kind: kind.more_views)
+def test_more_and_smaller_views_are_taken_where_it_is_announced(config: Any) -> None:
     objective = build(config)
-    views, _ = batch(objective.views + 3)
+    views, labels = batch(objective.views + 3)
     local = [View(F.interpolate(view.images, SIZE // 2)) for view in views[objective.views :]]
 
     def value(given: list[View]) -> Tensor:
         torch.manual_seed(0)
-        return torch.stack(list(objective.eval()(given).values())).sum()
+        return torch.stack(list(objective.eval()(given, labels).values())).sum()
 
-    whole = value(views[: objective.views])
-    more = value([*views[: objective.views], *local])
-    assert more.isfinite()
-    assert more != whole
+    two = value(views[: objective.views])
+    for more in ([*views[: objective.views], *local], views[: objective.views + 1]):
+        assert value(more).isfinite()
+        assert value(more) != two
 
 
 @those(lambda kind: kind.masked_views)
@@ -265,6 +271,10 @@ class Learnt(nn.Module):
     def encode(self, tokens: Tensor) -> Tensor:
         return self.mix(tokens + tokens.mean(dim=1, keepdim=True))
 
+    def encode_and_pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        encoded = self.encode(tokens)
+        return encoded.mean(dim=1), encoded
+
     def positions(self, rows: int, columns: int) -> Tensor:
         assert rows * columns == len(self.codes)
         return self.codes
@@ -279,6 +289,25 @@ def test_any_backbone_with_tokens_will_do(config: Any) -> None:
     assert value.isfinite()
     value.backward()
     assert all(p.grad is not None and p.grad.any() for p in objective.backbone.parameters())
+
+
+@those(lambda kind: kind.needs_tokens)
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [
+        (ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2, class_token=True, registers=2), SIZE),
+        (TimmConfig(name="timm", model="test_vit2", input_size=64), 64),
+    ],
+    ids=["ours", "timm's"],
+)
+def test_class_tokens_and_registers_go_along(config: Any, backbone: BackboneConfig, size: int) -> None:
+    KIND[type(config)].check(config, backbone, size, 32)
+    objective = build(config, size=size, backbone=backbone)
+    views, labels = batch(objective.views, count=8, size=size)
+    terms = objective(views, labels)
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(term.isfinite() for term in terms.values())
+    assert all(p.grad is not None and p.grad.any() for p in objective.encoder.parameters())
 
 
 @those(lambda kind: kind.needs_tokens)

@@ -14,11 +14,13 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import ResNetConfig
 from ssl_core.heads import MomentumConfig, Queue
 from ssl_core.objectives import OBJECTIVES, moco_v2, moco_v3
+from ssl_core.objectives.dcl import DCLConfig, decoupled, weights
 from ssl_core.objectives.joint_embedding import JointEmbedding
 from ssl_core.objectives.moco_v2 import MoCoV2, MoCoV2Config
 from ssl_core.objectives.moco_v3 import MoCoV3, MoCoV3Config
 from ssl_core.objectives.nnclr import NNCLR, NNCLRConfig, nearest
 from ssl_core.objectives.simclr import SimCLRConfig, nt_xent
+from ssl_core.objectives.supcon import SupConConfig, sup_con
 
 
 def test_nt_xent_is_the_papers_equation() -> None:
@@ -71,6 +73,93 @@ def test_a_temperature_of_0_is_refused() -> None:
 def test_a_momentum_outside_0_to_1_is_refused(end: float) -> None:
     with pytest.raises(ValueError, match=r"momentum.end is .*; a momentum is in \[0, 1\]"):
         MomentumConfig(end=end)
+
+
+@pytest.mark.parametrize("sigma", [math.inf, 0.5])
+def test_the_decoupled_loss_is_the_papers_equation(sigma: float) -> None:
+    z1, z2 = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0)).double()
+    z, n, temperature = torch.cat([z1, z2]), 5, 0.3
+    positive = [float(F.cosine_similarity(z1[i], z2[i], dim=0)) for i in range(n)]
+    densities = [math.exp(s / sigma) for s in positive]
+    total = 0.0
+    for i in range(2 * n):
+        others = [k for k in range(2 * n) if k % n != i % n]
+        similar = [math.exp(float(F.cosine_similarity(z[i], z[k], dim=0)) / temperature) for k in others]
+        weight = 2 - densities[i % n] / (sum(densities) / n)
+        total += -weight * positive[i % n] / temperature + math.log(sum(similar))
+    assert decoupled(z1, z2, temperature=temperature, sigma=sigma).item() == pytest.approx(total / (2 * n), rel=1e-5)
+
+
+def test_dcl_is_nt_xent_without_the_positive_pair_in_the_denominator() -> None:
+    """Of two images whose embeddings are all alike: log 3 of three, log 2 of two others, less the similarity 1 / T."""
+    same = torch.ones(2, 3)
+    assert nt_xent(same, same, temperature=0.5).item() == pytest.approx(math.log(3))
+    assert decoupled(same, same, temperature=0.5, sigma=math.inf).item() == pytest.approx(math.log(2))
+    z1, z2 = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    expected = decoupled(z1, z2, temperature=0.2, sigma=0.5)
+    torch.testing.assert_close(decoupled(z2, z1, temperature=0.2, sigma=0.5), expected)
+    torch.testing.assert_close(decoupled(3 * z1, 0.5 * z2, temperature=0.2, sigma=0.5), expected)
+
+
+def test_dclws_weights_are_less_for_views_that_are_alike_already_and_1_on_average() -> None:
+    similarity = torch.tensor([-0.5, 0.0, 0.4, 0.9]).requires_grad_()
+    made = weights(similarity, sigma=0.5)
+    assert made.mean().item() == pytest.approx(1)
+    assert (made.diff() < 0).all()
+    assert not made.requires_grad
+    torch.testing.assert_close(weights(similarity, sigma=math.inf), torch.ones(4))
+
+
+def test_sigma_is_what_makes_dclw_of_dcl() -> None:
+    views, _ = batch(2)
+    plain, weighted = (build(DCLConfig(name="dcl", sigma=sigma)) for sigma in (None, 0.5))
+    assert isinstance(plain, JointEmbedding)
+    z1, z2 = plain.embed(views)
+    for objective, sigma in ((plain, math.inf), (weighted, 0.5)):
+        expected = decoupled(z1, z2, temperature=0.1, sigma=sigma)
+        torch.testing.assert_close(objective(views)["decoupled"], expected)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0])
+def test_dcl_refuses_a_sigma_that_is_no_width(sigma: float) -> None:
+    with pytest.raises(ValueError, match=rf"sigma is {sigma}; it must be above 0, or null for no weights"):
+        DCLConfig(name="dcl", sigma=sigma)
+
+
+def test_sup_con_is_the_papers_equation() -> None:
+    z1, z2 = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0)).double()
+    labels, temperature = [0, 1, -1, 0, -1, 2], 0.3
+    z = F.normalize(torch.cat([z1, z2]), dim=1)
+    total = 0.0
+    for i in range(12):
+        others = [a for a in range(12) if a != i]
+        whole = sum(math.exp(float(z[i] @ z[a]) / temperature) for a in others)
+        own_class = [a for a in others if labels[i % 6] == labels[a % 6] != -1 or a % 6 == i % 6]
+        total -= sum(float(z[i] @ z[a]) / temperature - math.log(whole) for a in own_class) / len(own_class) / 12
+    assert sup_con(z1, z2, torch.tensor(labels), temperature=temperature).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_sup_con_without_labels_is_simclr_and_knows_no_names_of_classes() -> None:
+    z1, z2 = torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(8) % 3
+    taught = sup_con(z1, z2, labels, temperature=0.2)
+    torch.testing.assert_close(sup_con(z1, z2, 7 - labels, temperature=0.2), taught)
+    for unlabelled in (torch.full((8,), -1), torch.arange(8)):
+        torch.testing.assert_close(sup_con(z1, z2, unlabelled, temperature=0.2), nt_xent(z1, z2, temperature=0.2))
+    assert not torch.allclose(taught, nt_xent(z1, z2, temperature=0.2))
+
+
+def test_sup_con_is_least_where_classes_are_apart() -> None:
+    corners, labels = torch.eye(3), torch.tensor([0, 0, 1, 1, 2, 2])
+    apart, mixed = corners[labels], corners[labels.roll(1)]
+    least = sup_con(apart, apart, labels, temperature=0.1)
+    assert least.item() == pytest.approx(math.log(3), rel=1e-2)  # three positives share the likelihood
+    assert sup_con(mixed, mixed, labels, temperature=0.1) > least + 3
+
+
+def test_sup_con_says_when_it_was_given_no_labels() -> None:
+    with pytest.raises(AssertionError, match="was given no labels"):
+        build(SupConConfig(name="supcon"))(batch(2)[0])
 
 
 def rows(*shape: int, seed: int = 0) -> Tensor:
@@ -198,10 +287,10 @@ def test_a_queue_of_parts_of_batches_is_refused(config: Any) -> None:
     check(config, ResNetConfig(name="resnet10"), 32, 150)
 
 
-@pytest.mark.parametrize("kind", [MoCoV2Config, MoCoV3Config, NNCLRConfig])
+@pytest.mark.parametrize("kind", [MoCoV2Config, MoCoV3Config, NNCLRConfig, DCLConfig, SupConConfig])
 def test_settings_out_of_range_are_refused(kind: Any) -> None:
     with pytest.raises(ValueError, match=r"temperature is 0\.0; it must be above 0"):
         kind(name="any", temperature=0.0)
-    if kind is not MoCoV2Config:
+    if kind not in (MoCoV2Config, DCLConfig, SupConConfig):
         with pytest.raises(ValueError, match="predictor is 0; it is a hidden width, at least 1"):
             kind(name="any", predictor=0)

@@ -10,10 +10,12 @@ from every_objective import batch, build, halve_student
 from torch import Tensor
 
 from ssl_core.augmentation import View
+from ssl_core.backbones import ResNetConfig
 from ssl_core.heads import MomentumConfig, Prototypes
 from ssl_core.objectives.byol import BYOL, BYOLConfig, distance
 from ssl_core.objectives.dino import DINO, DINOConfig, cross_entropy, sharpened
 from ssl_core.objectives.joint_embedding import JointEmbedding
+from ssl_core.objectives.nnbyol import NNBYOL, NNBYOLConfig
 from ssl_core.objectives.simsiam import SimSiam, SimSiamConfig, negative_cosine
 
 Kind = TypeVar("Kind", bound=JointEmbedding)
@@ -79,6 +81,50 @@ def test_simsiam_with_a_momentum_encoder_is_a_quarter_of_byols_loss_less_1() -> 
     assert not torch.allclose(t1, z[0])
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("momentum", [MomentumConfig(), None])
+def test_nnbyol_predicts_the_nearest_of_the_queue_to_the_other_views_target(momentum: MomentumConfig | None) -> None:
+    config = NNBYOLConfig(name="nnbyol", queue=12, momentum=momentum)
+    objective, (first, second) = halved_student(build(config), NNBYOL), batch(2, count=6)[0]
+    views = [first, View(second.images.flip(0))]
+    z = objective.embed(views)
+    targets = objective.targets(views, z)
+    objective.queue.push(normal(12, objective.embedding_size) + torch.cat(targets))
+    queue, total = objective.queue(), 0.0
+    for here, there in ((0, 1), (1, 0)):
+        for q, target in zip(objective.predictor(z[here]), targets[there], strict=True):
+            neighbour = max(queue, key=lambda row, target=target: cosine(target, row))
+            total += (2 - 2 * cosine(q, neighbour)) / 6
+    assert objective(views)["prediction"].item() == pytest.approx(total, rel=1e-4)
+
+
+@torch.no_grad()
+def test_nnbyol_whose_queue_has_the_targets_themselves_is_byol() -> None:
+    objective, (views, _) = halved_student(build(NNBYOLConfig(name="nnbyol", queue=64)), NNBYOL), batch(2)
+    z = objective.embed(views)
+    targets = objective.targets(views, z)
+    strange = objective(views)["prediction"]
+    objective.queue.push(torch.cat(targets))
+    q1, q2 = objective.predictor(torch.cat(z)).chunk(2)
+    byols = distance(q1, targets[1]) + distance(q2, targets[0])
+    torch.testing.assert_close(objective(views)["prediction"], byols)
+    assert not torch.allclose(strange, byols)
+
+
+def test_nnbyol_keeps_the_targets_of_view_1_while_it_is_pretrained_and_refuses_parts_of_batches() -> None:
+    objective, (views, _) = halved_student(build(NNBYOLConfig(name="nnbyol", queue=64)), NNBYOL), batch(2)
+    before = objective.queue()
+    objective(views)
+    assert torch.equal(objective.queue(), before)
+    objective.train()
+    with torch.no_grad():
+        first = F.normalize(objective.targets(views, [])[0], dim=1)
+    objective(views)
+    torch.testing.assert_close(objective.queue(), torch.cat([first, before[:32]]))
+    with pytest.raises(ValueError, match=r"queue is 300; it must hold whole batches of 256 images: take 256 or 512"):
+        NNBYOL.check(NNBYOLConfig(name="nnbyol", queue=300), ResNetConfig(name="resnet10"), 32, 256)
+
+
 @pytest.mark.parametrize(
     "config",
     [BYOLConfig(name="byol", momentum=None), SimSiamConfig(name="simsiam"), DINOConfig(name="dino", momentum=None)],
@@ -108,7 +154,7 @@ def test_no_gradient_goes_through_the_targets(config: Any, monkeypatch: pytest.M
     assert (gradients() - ours).norm() > 0.1 * ours.norm()
 
 
-@pytest.mark.parametrize("kind", [BYOLConfig, SimSiamConfig])
+@pytest.mark.parametrize("kind", [BYOLConfig, NNBYOLConfig, SimSiamConfig])
 def test_a_predictor_without_width_is_refused(kind: Any) -> None:
     with pytest.raises(ValueError, match="predictor is 0; its hidden layer is at least 1 wide"):
         kind(name=kind.__name__.removesuffix("Config").lower(), predictor=0)

@@ -15,7 +15,15 @@ from ssl_core.backbones.vit import ViT
 from ssl_core.objectives import Objective
 from ssl_core.objectives.denoising_autoencoder import DenoisingAutoencoder, DenoisingAutoencoderConfig
 from ssl_core.objectives.mae import MAE, MAEConfig
-from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, unpatchify, with_patches
+from ssl_core.objectives.patches import (
+    PatchDecoder,
+    draw_distances,
+    draw_places,
+    hidden_patches,
+    patchify,
+    unpatchify,
+    with_patches,
+)
 from ssl_core.objectives.reconstruction import Features, distance, ssim
 from ssl_core.objectives.simmim import SimMIM, SimMIMConfig
 
@@ -191,7 +199,7 @@ def _activations(network: Features, x: Tensor) -> list[Tensor]:
 
 def test_patches_are_cut_as_the_transformers_tokens_are() -> None:
     torch.manual_seed(0)
-    images, network = torch.randn(2, 3, 12, 12), ViT(VIT)
+    images, network = torch.randn(2, 3, 12, 12), ViT(VIT, 12)
     patches = patchify(images, 4)
     for i, patch in enumerate(patches.unbind(1)):
         row, column = divmod(i, 3)
@@ -232,7 +240,7 @@ def test_mae_refuses_to_hide_all_or_none() -> None:
 
 @pytest.mark.parametrize(("kind", "config"), [(MAE, MAEConfig(name="mae")), (SimMIM, SimMIMConfig(name="simmim"))])
 def test_hiding_tokens_needs_a_transformer(kind: type[Objective], config: Any) -> None:
-    with pytest.raises(ValueError, match="take backbone vit, or the objective denoising_autoencoder"):
+    with pytest.raises(ValueError, match=r"take backbone vit, or timm .*, or the objective denoising_autoencoder"):
         kind.check(config, ResNetConfig(name="resnet10"), 32, 256)
 
 
@@ -246,7 +254,10 @@ def test_a_share_outside_0_to_1_is_refused(kind: Any, name: str, share: float) -
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"decoder_width": 40}, r"decoder_width is 40; a multiple of 4 x decoder_heads \(12\)"),
+        (
+            {"decoder_width": 40},
+            r"decoder_width is 40; a multiple of 4 x decoder_heads \(16\) is needed, or null: half",
+        ),
         ({"decoder_depth": 0}, "decoder_depth is 0"),
         ({"decoder_heads": 0}, "decoder_heads is 0"),
     ],
@@ -254,6 +265,34 @@ def test_a_share_outside_0_to_1_is_refused(kind: Any, name: str, share: float) -
 def test_an_impossible_decoder_is_refused(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         MAEConfig(name="mae", **settings)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "heads", "width"),
+    [(96, 4, 48), (192, 4, 96), (384, 4, 192), (1024, 16, 512), (100, 4, 48), (8, 4, 16)],
+)
+def test_a_decoder_is_half_as_wide_as_its_backbone(backbone: int, heads: int, width: int) -> None:
+    decoder = PatchDecoder(backbone, 12, 4, width=None, depth=1, heads=heads)
+    assert decoder.width == decoder.embed.out_features == decoder.predict.in_features == width
+    assert PatchDecoder(backbone, 12, 4, width=8 * heads, depth=1, heads=heads).width == 8 * heads
+    places = torch.arange(16).expand(2, -1)
+    assert decoder(torch.randn(2, 4, backbone), places[:, :4], places[:, 4:]).shape == (2, 12, 12)
+
+
+@pytest.mark.parametrize("aspect", [1.0, 3.0])
+def test_the_nearest_patches_are_a_block(aspect: float) -> None:
+    torch.manual_seed(0)
+    distances = draw_distances(1200, 9, aspect, torch.device("cpu"))
+    middles, ratios = set(), []
+    for row in distances.argsort(dim=1)[:, :13].tolist():
+        rows, columns = zip(*(divmod(place, 9) for place in row), strict=True)
+        height, width = max(rows) + 1 - min(rows), max(columns) + 1 - min(columns)
+        assert (height - 1) * width < 13 <= height * width or height * (width - 1) < 13 <= height * width
+        middles.add(row[0])
+        if min(rows) > 0 and max(rows) < 8 and min(columns) > 0 and max(columns) < 8:
+            ratios.append(height / width)
+    assert middles == set(range(81))
+    assert (min(ratios), max(ratios)) == (1, 1) if aspect == 1 else min(ratios) < 1 < max(ratios)
 
 
 # MAE and SimMIM

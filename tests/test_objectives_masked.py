@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from random import Random
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.backbones.tokens import take
 from ssl_core.backbones.vit import ViT
 from ssl_core.heads import MomentumConfig
-from ssl_core.objectives.i_jepa import IJEPA, IJEPAConfig, block_side, distance, draw_blocks
+from ssl_core.objectives.i_jepa import IJEPA, IJEPAConfig, block_sides, context_patches, distance, draw_blocks
 from ssl_core.objectives.msn import MSN, MSNConfig, cross_entropy, entropy_shortfall
 
 CPU = torch.device("cpu")
@@ -116,6 +117,22 @@ def test_msn_targets_are_whole_views_and_anchors_miss_patches() -> None:
     torch.testing.assert_close(objective.targets_of(views)[0], expected)
 
 
+def test_an_anchor_of_msn_has_the_mean_of_all_other_whole_views_as_its_target() -> None:
+    objective = siamese(masked_share=0.1, regularisation=0.0)
+    assert objective.teacher
+    moved(objective.teacher)
+    views, _ = batch(3, count=5)
+    views = [View(view.images.roll(i, dims=0)) for i, view in enumerate(views)]
+    torch.manual_seed(0)
+    loss = objective(views)["cross_entropy"]
+    torch.manual_seed(0)
+    anchors = [objective.prototypes(objective.projector(objective.backbone(*objective.masked(view)))) for view in views]
+    found = objective.targets_of(views)
+    pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
+    expected = torch.stack([cross_entropy(anchors[i], found[j], temperature=0.1) for i, j in pairs]).mean()
+    torch.testing.assert_close(loss, expected)
+
+
 def test_msn_shares_out_its_targets_among_the_prototypes() -> None:
     views, _ = batch(2)
     shared, given = torch.cat(siamese().targets_of(views)), torch.cat(siamese(sinkhorn=False).targets_of(views))
@@ -191,32 +208,101 @@ def predictive(size: int = SIZE, **settings: object) -> IJEPA:
     return objective.eval()
 
 
-@pytest.mark.parametrize(("grid", "side"), [(2, 0), (3, 1), (4, 1), (7, 3), (8, 3), (14, 6), (16, 7)])
-def test_blocks_are_the_largest_squares_of_a_fifth(grid: int, side: int) -> None:
-    assert block_side(grid) == side
-    assert side**2 <= 0.2 * grid**2 < (side + 1) ** 2
+@pytest.mark.parametrize(
+    ("grid", "sides", "context"),
+    [
+        (3, (1, 1), 2),
+        (4, (1, 1), 4),
+        (5, (2, 2), 6),
+        (7, (3, 3), 11),
+        (8, (4, 3), 15),
+        (14, (6, 6), 45),
+        (16, (7, 6), 59),
+    ],
+)
+def test_blocks_and_context_are_near_the_authors(grid: int, sides: tuple[int, int], context: int) -> None:
+    assert block_sides(grid) == sides
+    assert context_patches(grid) == context
+    if grid >= 7:
+        assert 0.15 <= sides[0] * sides[1] / grid**2 <= 0.2
+        assert context + 4 * sides[0] * sides[1] <= grid**2
+
+
+def rectangle(grid: int, share: float, aspect: float) -> tuple[int, int]:
+    """Its height and width in patches, less than the image's, as the authors' code rounds them."""
+    area = int(grid**2 * share)
+    return min(round(math.sqrt(area * aspect)), grid - 1), min(round(math.sqrt(area / aspect)), grid - 1)
+
+
+def placed(grid: int, height: int, width: int, chance: Random) -> set[int]:
+    """Its patches at a place that never touches the last row and column, as in the authors' code."""
+    top, left = chance.randrange(grid - height), chance.randrange(grid - width)
+    return {i * grid + j for i in range(top, top + height) for j in range(left, left + width)}
+
+
+def left_by_the_authors(grid: int, images: int, chance: Random) -> int:
+    """How many patches of a batch's contexts their sampling keeps: as many as the image has that has least.
+
+    One draw makes a block's size and aspect. More than 10 patches must be left; after 20 trials one target less counts.
+    """
+    u, least = chance.random(), grid**2
+    block = rectangle(grid, 0.15 + 0.05 * u, 0.75 + 0.75 * u)
+    whole = rectangle(grid, 0.85 + 0.15 * chance.random(), 1.0)
+    for _ in range(images):
+        targets, left, trials = [placed(grid, *block, chance) for _ in range(4)], set[int](), 0
+        while len(left) <= 10:
+            left = placed(grid, *whole, chance).difference(*targets[: 4 - trials // 20])
+            trials += 1
+        least = min(least, len(left))
+    return least
+
+
+@pytest.mark.parametrize(("grid", "expected"), [(7, 11), (8, 13), (14, 50)])
+def test_the_context_is_about_as_large_as_the_authors(grid: int, expected: int) -> None:
+    chance = Random(0)
+    found = [left_by_the_authors(grid, 128, chance) for _ in range(20)]
+    assert sum(found) / len(found) == pytest.approx(expected, rel=0.1)
+    assert context_patches(grid) == pytest.approx(expected, rel=0.16)
 
 
 @pytest.mark.parametrize("grid", [4, 7, 8])
 def test_the_context_is_outside_of_all_blocks_and_blocks_are_anywhere(grid: int) -> None:
-    side = block_side(grid)
+    long, short = block_sides(grid)
     torch.manual_seed(0)
-    context, blocks = draw_blocks(600, grid, side, CPU)
-    assert blocks.shape == (600, 4, side**2)
-    assert context.shape == (600, grid**2 - 4 * side**2)
+    context, blocks = draw_blocks(600, grid, CPU)
+    assert blocks.shape == (600, 4, long * short)
+    assert context.shape == (600, context_patches(grid))
     corners = set()
     for seen, targets in zip(context.tolist(), blocks.tolist(), strict=True):
         assert len(set(seen)) == len(seen)
+        heights = set()
         for block in targets:
-            top, left = divmod(min(block), grid)
-            assert block == [(top + i) * grid + left + j for i in range(side) for j in range(side)]
-            assert top + side <= grid
-            assert left + side <= grid
+            (top, left), (bottom, right) = divmod(min(block), grid), divmod(max(block), grid)
+            assert block == [i * grid + j for i in range(top, bottom + 1) for j in range(left, right + 1)]
             assert not set(seen) & set(block)
-            corners.add((top, left))
-    assert len(corners) == (grid - side + 1) ** 2
+            heights.add(bottom + 1 - top)
+            corners.add((*heights, top, left))
+        assert len(heights) == 1  # of an image all lie or all stand
+        assert heights <= {long, short}
+    forms = {long, short}
+    assert len(corners) == len(forms) * (grid + 1 - long) * (grid + 1 - short)
     assert set(context.flatten().tolist()) == set(range(grid**2))
     assert any(set(a) & set(b) for targets in blocks.tolist() for a, b in combinations(targets, 2))
+
+
+def test_the_context_is_a_block_without_the_targets() -> None:
+    """No patch outside of the targets is missing in it that is nearer to its middle than one that it has."""
+    torch.manual_seed(0)
+    context, blocks = draw_blocks(200, 8, CPU)
+    across = []
+    for seen, targets in zip(context.tolist(), blocks.flatten(1).tolist(), strict=True):
+        rows, columns = zip(*(divmod(place, 8) for place in seen), strict=True)
+        height, width = max(rows) + 1 - min(rows), max(columns) + 1 - min(columns)
+        within = {i * 8 + j for i in range(min(rows) + 1, max(rows)) for j in range(min(columns) + 1, max(columns))}
+        assert within <= set(seen) | set(targets)
+        across.append(height * width)
+    scattered = 0.9 * 64  # what as many patches span that are drawn from all outside of the targets
+    assert sum(across) / len(across) < 0.75 * scattered
 
 
 def test_i_jepa_is_the_authors_loss() -> None:
@@ -227,7 +313,7 @@ def test_i_jepa_is_the_authors_loss() -> None:
     torch.manual_seed(0)
     loss = objective(views)["prediction"]
     torch.manual_seed(0)
-    context, blocks = draw_blocks(3, 8, 3, CPU)
+    context, blocks = draw_blocks(3, 8, CPU)
     teacher, student = objective.teacher.networks[0], objective.backbone
     assert isinstance(teacher, ViT)
     assert isinstance(student, ViT)
@@ -252,7 +338,7 @@ def test_the_student_sees_the_context_alone_and_the_teacher_everything() -> None
     objective = predictive()
     images = batch(1, count=2)[0][0].images
     torch.manual_seed(0)
-    context, blocks = draw_blocks(2, 4, 1, CPU)
+    context, blocks = draw_blocks(2, 4, CPU)
     changed = images.clone()
     for i in range(2):
         for place in set(range(16)) - set(context[i].tolist()):
@@ -269,12 +355,12 @@ def test_the_student_sees_the_context_alone_and_the_teacher_everything() -> None
 def test_a_block_is_predicted_without_knowing_the_others() -> None:
     objective = predictive(size=32)
     images = batch(1, count=2, size=32)[0][0].images
-    context, blocks = draw_blocks(2, 8, 3, CPU)
+    context, blocks = draw_blocks(2, 8, CPU)
     others = blocks.clone()
     others[:, 1:] = blocks[:, :1]
     first, again = objective.predict(images, context, blocks), objective.predict(images, context, others)
-    torch.testing.assert_close(first[:, :9], again[:, :9])
-    assert not torch.allclose(first[:, 9:18], again[:, 9:18])
+    torch.testing.assert_close(first[:, :12], again[:, :12])
+    assert not torch.allclose(first[:, 12:24], again[:, 12:24])
 
 
 def test_i_jepa_without_a_momentum_encoder_has_its_own_targets() -> None:
@@ -298,7 +384,7 @@ def test_the_distance_has_known_values() -> None:
 def test_i_jepa_pictures_show_context_and_blocks() -> None:
     objective = predictive()
     _, context, blocks = objective.pictures([View(torch.ones(8, 3, SIZE, SIZE))])["blocks"]
-    assert context.mean().item() == pytest.approx(12 / 16)
+    assert context.mean().item() == pytest.approx(4 / 16)
     assert not (context * blocks).any()
     assert blocks.flatten(1).any(dim=1).all()
 
@@ -309,7 +395,7 @@ def test_i_jepa_pictures_show_context_and_blocks() -> None:
         ({"predictor_width": 0}, "predictor_width is 0; at least 1"),
         ({"predictor_depth": 0}, "predictor_depth is 0; at least 1"),
         ({"predictor_heads": 0}, "predictor_heads is 0; at least 1"),
-        ({"predictor_width": 50}, r"predictor_width is 50; a multiple of 4 x predictor_heads \(12\) is needed"),
+        ({"predictor_width": 50}, r"predictor_width is 50; a multiple of 4 x predictor_heads \(16\) is needed"),
     ],
 )
 def test_i_jepa_refuses_impossible_settings(settings: dict, sentence: str) -> None:

@@ -1,6 +1,7 @@
 """Regularised objectives against their formulas, and by their properties."""
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from torch import Tensor
 from ssl_core.augmentation import View
 from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.heads import MomentumConfig, ProjectorConfig
-from ssl_core.objectives import barlow_twins, w_mse
+from ssl_core.objectives import barlow_twins, visreg, w_mse
 from ssl_core.objectives.barlow_twins import BarlowTwinsConfig
 from ssl_core.objectives.joint_embedding import JointEmbedding
 from ssl_core.objectives.lejepa import LeJEPAConfig, prediction, sigreg
 from ssl_core.objectives.vicreg import VICRegConfig, covariance, terms, variance
+from ssl_core.objectives.visreg import VISRegConfig
 from ssl_core.objectives.w_mse import WMSE, WMSEConfig, whiten
 
 
@@ -135,7 +137,7 @@ def test_whitened_embeddings_are_the_inverse_cholesky_factor_times_the_centred_o
     whitened = whiten(v, size=12)
     for first in (0, 12):
         part = v[first : first + 12].float().double().numpy()
-        cov = (1 - w_mse.EPSILON) * np.cov(part.T) + w_mse.EPSILON * np.eye(4)
+        cov = (1 - w_mse.EPSILON) * np.cov(part.T) + w_mse.EPSILON * np.trace(np.cov(part.T)) / 4 * np.eye(4)
         expected = (np.linalg.inv(np.linalg.cholesky(cov)) @ (part - part.mean(axis=0)).T).T
         np.testing.assert_allclose(whitened[first : first + 12].numpy(), expected, rtol=1e-6, atol=1e-8)
         np.testing.assert_allclose(np.cov(whitened[first : first + 12].numpy().T), np.eye(4), atol=1e-3)
@@ -143,9 +145,15 @@ def test_whitened_embeddings_are_the_inverse_cholesky_factor_times_the_centred_o
 
 def test_whitening_undoes_scale_and_offset_and_survives_a_constant_dimension() -> None:
     v = normal(16, 3)
-    torch.testing.assert_close(whiten(5 * v - 2, size=16), whiten(v, size=16), rtol=0, atol=1e-3)
+    v *= torch.tensor([1.0, 0.1, 1e-3])
+    for scale in (5.0, 1e-3):
+        torch.testing.assert_close(whiten(scale * v - 2 * scale, size=16), whiten(v, size=16), rtol=1e-3, atol=1e-4)
     v[:, 1] = 2.0
     assert whiten(v, size=16).isfinite().all()
+    same = torch.ones(16, 3, requires_grad=True)
+    whiten(same, size=16).sum().backward()
+    assert same.grad is not None
+    assert same.grad.isfinite().all()
 
 
 @torch.no_grad()
@@ -264,7 +272,9 @@ def test_lejepas_gradient_goes_through_the_centre_too(monkeypatch: pytest.Monkey
     objective = build(LeJEPAConfig(name="lejepa", sigreg=0.0))
     z = [each.requires_grad_() for each in normal(3, 8, 4)]
     monkeypatch.setattr(objective, "embed", lambda views: z)
-    ours = torch.autograd.grad(objective(batch(3)[0])["prediction"], z)
+    views, _ = batch(3)
+    views[2] = View(F.interpolate(views[2].images, 8))
+    ours = torch.autograd.grad(objective(views)["prediction"], z)
     stacked = torch.stack(z, dim=1)
     torch.testing.assert_close(ours, torch.autograd.grad(prediction(stacked, stacked[:, :2]), z))
     stopped = torch.autograd.grad(prediction(torch.stack(z, dim=1), stacked[:, :2].detach()), z)
@@ -285,3 +295,107 @@ def test_lejepa_refuses_settings_out_of_range() -> None:
         LeJEPAConfig(name="lejepa", sigreg=1.5)
     with pytest.raises(ValueError, match="directions is 0; at least 1"):
         LeJEPAConfig(name="lejepa", directions=0)
+
+
+def test_visreg_terms_are_the_papers_equations() -> None:
+    """View by view, dimension by dimension, in plain Python; in both views other scales and means."""
+    z, directions = normal(9, 2, 3).double() * torch.tensor([[0.3, 1.0, 2.0], [1.5, 0.1, 0.7]]) + 0.4, normal(3, 5)
+    unit = directions.double() / directions.double().norm(dim=0)
+    centre = scale = shape = 0.0
+    for view in range(2):
+        standardised = torch.empty(9, 3).double()
+        for d in range(3):
+            column = z[:, view, d].tolist()
+            mean = sum(column) / 9
+            deviation = math.sqrt(sum((x - mean) ** 2 for x in column) / 9)
+            centre += mean**2 / 6
+            scale += (1 - deviation) ** 2 / 6
+            standardised[:, d] = (z[:, view, d] - mean) / deviation
+        for a in unit.T:
+            sliced = sorted((standardised @ a).tolist())
+            quantiles = [NormalDist().inv_cdf(n / 10) for n in range(1, 10)]
+            shape += sum((s - q) ** 2 for s, q in zip(sliced, quantiles, strict=True)) / (9 * 5 * 2)
+    assert visreg.centre(z).item() == pytest.approx(centre, rel=1e-5)
+    assert visreg.scale(z).item() == pytest.approx(scale, rel=1e-5)
+    assert visreg.shape(z, directions).item() == pytest.approx(shape, rel=1e-4)
+
+
+def test_visreg_weighs_its_terms_and_takes_its_directions_as_configured() -> None:
+    config = VISRegConfig(name="visreg", regularisation=0.7, centre=2.0, scale=3.0, shape=4.0, directions=32)
+    objective = build(config).eval()
+    assert isinstance(objective, JointEmbedding)
+    views, _ = batch(3)
+    views[2] = View(F.interpolate(views[2].images, 8))
+    z = torch.stack(objective.embed(views), dim=1)
+    torch.manual_seed(0)
+    made = objective(views)
+    torch.manual_seed(0)
+    directions = torch.randn(z.shape[-1], 32)
+    expected = {
+        "prediction": 0.3 * prediction(z, z[:, :2]),
+        "centre": 0.7 * 2 * visreg.centre(z),
+        "scale": 0.7 * 3 * visreg.scale(z),
+        "shape": 0.7 * 4 * visreg.shape(z, directions),
+    }
+    assert made.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(made[name], value)
+    assert objective(views)["shape"] != made["shape"]  # other directions
+
+
+def test_visregs_shape_knows_neither_scale_nor_place_and_tells_normal_embeddings_from_others() -> None:
+    z, directions = normal(512, 1, 8), normal(8, 64, seed=1)
+    least = visreg.shape(z, directions)
+    assert least < 0.05
+    torch.testing.assert_close(visreg.shape(3 * z + 1, directions), least, rtol=1e-3, atol=1e-4)
+    line, signs = z[..., :1].expand(-1, -1, 8), z[..., :1].sign().expand(-1, -1, 8)
+    for other in (line, signs, torch.zeros_like(z)):
+        assert visreg.shape(other, directions) > 5 * least
+
+
+def test_visregs_scale_pulls_hardest_out_of_a_collapse_and_its_shape_does_not_pull_at_the_scale() -> None:
+    gradients = []
+    for deviation in (1e-4, 0.5, 1.0):
+        z = (deviation * F.normalize(normal(64, 1, 4), dim=0) * 8).requires_grad_()
+        gradients.append(torch.autograd.grad(visreg.scale(z), z)[0].norm())
+    assert gradients[0] > gradients[1] > gradients[2]
+    z, directions = normal(64, 1, 4).requires_grad_(), normal(4, 16, seed=1)
+    (gradient,) = torch.autograd.grad(visreg.shape(z, directions), z)
+    deviation = z.detach().std(dim=0, correction=0)
+    normed = (z.detach() - z.detach().mean(dim=0)).requires_grad_()
+    # The same embeddings divided by a constant: no gradient went through the deviation.
+    unit = F.normalize(directions, dim=0)
+    quantiles = torch.tensor([NormalDist().inv_cdf(n / 65) for n in range(1, 65)])[:, None, None]
+    sliced = ((normed / deviation) @ unit).sort(dim=0).values
+    (expected,) = torch.autograd.grad((sliced - quantiles).square().mean(), normed)
+    torch.testing.assert_close(gradient, expected - expected.mean(dim=0), rtol=1e-4, atol=1e-6)
+
+
+def test_visregs_centre_of_a_collapse_is_its_square() -> None:
+    assert visreg.centre(torch.full((8, 2, 4), 3.0)).item() == pytest.approx(9)
+    assert visreg.scale(torch.full((8, 2, 4), 3.0)).item() == pytest.approx(1)
+
+
+def test_visregs_targets_with_a_momentum_encoder_are_the_teachers() -> None:
+    objective = halved_student(build(VISRegConfig(name="visreg", regularisation=0.5, momentum=MomentumConfig())))
+    views, _ = batch(2)
+    s = objective.embed(views)
+    z, t = torch.stack(s, dim=1), torch.stack(objective.targets(views, s), dim=1)
+    torch.testing.assert_close(objective(views)["prediction"], 0.5 * prediction(z, t))
+    assert prediction(z, t) > 1.01 * prediction(z, z)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("regularisation", 1.5, "it is a share of the loss"),
+        ("centre", -1.0, "it must be 0 or more"),
+        ("scale", -1.0, "it must be 0 or more"),
+        ("shape", -1.0, "it must be 0 or more"),
+        ("directions", 0, "at least 1"),
+    ],
+)
+def test_visreg_refuses_settings_out_of_range(name: str, value: Any, allowed: str) -> None:
+    wrong: Any = {name: value}
+    with pytest.raises(ValueError, match=f"{name} is {value}; {allowed}"):
+        VISRegConfig(name="visreg", **wrong)

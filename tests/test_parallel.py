@@ -1,5 +1,6 @@
 """Several processes compute what one does: gloo on a CPU, started by torchrun as a user would."""
 
+import copy
 import subprocess
 import sys
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from conftest import ENVIRONMENT, PROJECT
 from every_objective import EVERY
@@ -14,18 +16,21 @@ from test_pretraining import run, weights
 from torch import nn
 
 from ssl_core import parallel
+from ssl_core.augmentation import Recipe
 from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.training.iteration import Acceleration
-from ssl_core.training.optimiser import OptimiserConfig
+from ssl_core.training.optimiser import SGDConfig
 
 SETTINGS: dict[str, Any] = {
     "acceleration": Acceleration(precision=torch.float32),
     "epochs": 0.75,
     "record_every": 1,
     # AdamW would turn the rounding of gradients near 0 into whole steps.
-    "optimiser": OptimiserConfig(name="sgd", learning_rate=0.08),
+    "optimiser": SGDConfig(learning_rate=0.08),
 }
 SIMCLR = SimCLRConfig(name="simclr")
+MORE_VIEWS = [Recipe(views=3, blur=None), Recipe(size=8, blur=None)]
+WITH_MORE = ["simclr", "supcon", "moco_v2", "nnclr, momentum encoder", "w_mse, plain", "visreg", "nnbyol", "simsiam"]
 SCRIPT = Path(__file__).parent / "parallel_run.py"
 
 
@@ -41,11 +46,11 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EVERY)
-def test_two_halves_give_the_losses_and_weights_of_the_whole(name: str, of_two: dict[str, dict]) -> None:
+@pytest.mark.parametrize(("name", "more"), [*((name, False) for name in EVERY), *((name, True) for name in WITH_MORE)])
+def test_two_halves_give_the_losses_and_weights_of_the_whole(name: str, more: bool, of_two: dict[str, dict]) -> None:
     config = EVERY[name]
-    objective, values, _ = run(config=config, **SETTINGS)
-    theirs = of_two[name]
+    objective, values, _ = run(config=config, recipes=MORE_VIEWS if more else None, **SETTINGS)
+    theirs = of_two[f"{name}, more views" if more else name]
     ours = torch.tensor([row[2]["loss"] for row in values])
     torch.testing.assert_close(theirs["losses"], ours, rtol=1e-4, atol=1e-5)
     moved = (weights(objective) - weights(run(config=config, epochs=0)[0])).norm()
@@ -102,3 +107,20 @@ def test_alone_nothing_changes() -> None:
     expected = torch.randint(5, (4,))
     torch.manual_seed(0)
     assert torch.equal(parallel.drawn(partial(torch.randint, 5), (4,), torch.device("cpu")), expected)
+
+
+def test_synchronised_norms_of_timm_keep_their_activations_and_their_epsilon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two processes that hold the same half of a batch, statistics are those of either half."""
+    network = timm.create_model("test_efficientnet", num_classes=0)
+    converted = copy.deepcopy(network)
+    monkeypatch.setattr(parallel, "share", lambda: (0, 2))
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.mul_(2))
+    parallel.synchronise_batch_norm(converted)
+    norms = [module for module in converted.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms
+    assert {type(module) for module in norms} == {parallel._BatchNorm}
+    assert list(converted.state_dict()) == list(network.state_dict())
+    images = torch.randn(8, 3, 64, 64)
+    torch.testing.assert_close(converted(images), network(images), rtol=1e-3, atol=1e-4)
+    converted.load_state_dict(network.state_dict())
+    torch.testing.assert_close(converted.eval()(images), network.eval()(images))

@@ -1,6 +1,6 @@
 """Recipes by name: three published ones, as the papers print them for large images, multi-crop, and masking alone.
 
-Sizes follow the images.
+Sizes follow the images. Every crop is scaled bilinearly and antialiased; SimCLR's, BYOL's and DINO's are bicubic.
 """
 
 from collections.abc import Callable

@@ -7,7 +7,8 @@ For two views' embeddings Z, Z' [N, D], every dimension standardised over the ba
 
 Normalisation: the authors' code, which divides the variance by N and adds 1e-5 to it, and does not divide the sums over
 D. It has no scale (1); 0.1 is solo-learn's on CIFAR-10. The paper's projector is an expander, 8192 wide for a
-representation of 2048. With a momentum encoder, which the paper has not, Z' is the teacher's.
+representation of 2048. More than two views, which the paper has not: the mean of the loss over pairs of views. With a
+momentum encoder, which the paper has not, Z' is the teacher's.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from ssl_core.backbones import Backbone
 from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.objectives.objective import in_float32
-from ssl_core.parallel import gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +44,14 @@ class BarlowTwins(JointEmbedding):
     """The cross-correlation of two views' embeddings is the identity."""
 
     family: ClassVar[str] = "joint-embedding, regularised"
-    views: ClassVar[int] = 2
 
     def __init__(self, config: BarlowTwinsConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
         self.config = config
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The two weighted terms of two views."""
-        pairs = [terms(gather(z1), gather(z2)) for z1, z2 in self.pairs(views)]
+        """The two weighted terms, each a mean over pairs of views."""
+        pairs = [terms(z1, z2) for z1, z2 in self.pairs(views)]
         agree, decorrelate = torch.stack(pairs).mean(0)
         scale = self.config.scale
         return {"invariance": scale * agree, "redundancy": scale * self.config.redundancy * decorrelate}

@@ -9,8 +9,9 @@ No gradient reaches z'; the teacher follows the student as an exponential moving
 Normalisation: the paper's and the authors', the sum of the two directions.
 
 Deviations: momentum starts from 0.99, as the authors' for 100 and 300 epochs (0.996 for 1000). The linear layers before
-a batch norm have no bias. Both views pass the networks in one batch. Without a momentum encoder z' is the student's own
-embedding, its gradient stopped: SimSiam with another projector, and 4 times its loss plus 4.
+a batch norm have no bias. Both views pass the networks in one batch. More than two views, which the paper has not:
+twice the mean of d over all pairs of a global view, the target, and another. Without a momentum encoder z' is the
+student's own embedding, its gradient stopped: SimSiam with another projector, and 4 times its loss plus 4.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from torch import Tensor
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.heads import MomentumConfig, predictor
-from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig, directions
 from ssl_core.objectives.objective import in_float32
 
 
@@ -44,18 +45,18 @@ class BYOL(JointEmbedding):
     """Each view's prediction is the teacher's embedding of the other."""
 
     family: ClassVar[str] = "joint-embedding, distillation"
-    views: ClassVar[int] = 2
 
     def __init__(self, config: BYOLConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
         self.predictor = predictor(config.predictor, self.embedding_size)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The distance of the predictions to their targets, in both directions."""
+        """The distance of the predictions to their targets: twice the mean, the sum of the two directions."""
         z = self.embed(views)
-        t1, t2 = self.targets(views, z)
-        q1, q2 = self.predictor(torch.cat(z)).chunk(2)
-        return {"prediction": distance(q1, t2) + distance(q2, t1)}
+        targets = self.targets(views, z)
+        q = self.predictor(torch.cat(z)).chunk(len(z))
+        losses = [distance(q[view], targets[target]) for view, target in directions(views)]
+        return {"prediction": 2 * torch.stack(losses).mean()}
 
 
 @in_float32

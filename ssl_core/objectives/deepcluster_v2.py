@@ -7,6 +7,7 @@ A memory of embeddings is clustered by spherical k-means; for K centroids c, all
     loss        = mean over the global views g and all other views v of  -mean over N of log softmax(z_v.c / T)[y_g]
 
 The centroids are the classifier's weights, and not learnt. Local views (multi-crop) predict and have no labels.
+Global ones may be more than the authors' two.
 Normalisation: the authors' code. Deviations: the authors' label of an image is its cluster in the memory, which holds
 one embedding an image, of the epoch before; that asks for whole epochs, and for images that can be told apart. Here the
 memory is of the last embeddings of view 1 and is clustered every so many steps; a view's label is the cluster of the
@@ -65,8 +66,6 @@ class DeepClusterV2(JointEmbedding):
     seen: Tensor
 
     family: ClassVar[str] = "joint-embedding, clustering"
-    views: ClassVar[int] = 2
-    local_views: ClassVar[bool] = True
 
     def __init__(self, config: DeepClusterV2Config, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
@@ -85,7 +84,7 @@ class DeepClusterV2(JointEmbedding):
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The cross-entropy of the global views' clusters."""
         z = self.embed(views)
-        targets = self.targets(views[: self.views], z[: self.views])
+        targets = self.targets(views, z)
         clusters = torch.stack([similarity(each, self.centroids) for each in targets]).argmax(dim=2)
         scores = torch.stack([similarity(each, self.centroids) for each in z])
         loss = swapped_prediction(F.one_hot(clusters, len(self.centroids)), scores, temperature=self.temperature)

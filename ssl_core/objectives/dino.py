@@ -16,8 +16,11 @@ Momentum starts from 0.99 (the paper's from 0.996) and K is 256 (65536), for sho
 batch, as nothing shares them out equally. The projector has ReLU and batch norms, where the paper's has GELU and no
 norm; the last one, after its output, tells images apart from the first step (without it the loss of short runs stays
 near log K). The prototypes learn from the first step, the authors' after an epoch. No gradient is clipped; weight decay
-is constant. T_t is 0.04 from first to last, where the paper's rises to 0.07: with `teacher_temperature: 0.07` it does,
-over the share `warmup` of the steps. Without a momentum encoder the teacher is the student as it is.
+is constant, and shortens the prototypes too, as the authors' does: as their lengths are divided out, this changes how
+far a step turns them, and nothing else. More than two global views are all the teacher's; the authors' are two, of 0.4
+of the image at least (0.25 in their longer runs; crops as in `multi_crop`), beside eight local ones. T_t is 0.04 from
+first to last, where the paper's rises to 0.07: with `teacher_temperature: 0.07` it does, over the share `warmup` of the
+steps. Without a momentum encoder the teacher is the student as it is.
 """
 
 from dataclasses import dataclass, field
@@ -69,8 +72,6 @@ class DINO(JointEmbedding):
     teacher_temperature: Tensor
 
     family: ClassVar[str] = "joint-embedding, distillation"
-    views: ClassVar[int] = 2
-    local_views: ClassVar[bool] = True
 
     def __init__(self, config: DINOConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
@@ -88,7 +89,7 @@ class DINO(JointEmbedding):
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The cross-entropy of each pair of a global view, the teacher's, and another, the student's."""
         scores = self.embed(views)
-        targets = self.targets(views[: self.views], scores[: self.views])
+        targets = self.targets(views, scores)
         losses = []
         for i, target in enumerate(targets):
             assigned = sharpened(target, self.centre, self.teacher_temperature)

@@ -1,5 +1,21 @@
-"""What joint-embedding objectives have in common: projector and momentum encoder, each a switch on any of them."""
+"""What joint-embedding objectives have in common: projector, momentum encoder and any number of views.
 
+Which views of an image are compared, one rule for all, DINO's and SwAV's: each global view is the target of every other
+view, global or local (smaller). The loss is the mean over these pairs (where the two can change places, each pair
+counts once); of two views it is what the papers have. Every view passes the networks once, however many pairs it is in.
+Where the authors of an objective compare more than two views in another way, the objective does, or says how it
+differs.
+
+What surrounds the loss is the same for all methods, as params.yaml and methods.yaml say, and not what each paper has.
+The optimiser is AdamW with PyTorch's betas (0.9, 0.999), DINO's and MSN's; SimCLR, BYOL, Barlow Twins, VICReg, SwAV and
+MoCo v3 with a ResNet have LARS, MoCo v2 and SimSiam SGD, with a momentum of 0.9, which `optimiser: {name: lars}` and
+`sgd` have here. Norms and biases are not decayed, prototypes are. The crop takes at least 0.2 of the image, as MoCo
+v2's and SimSiam's; SimCLR's, BYOL's, Barlow Twins' and VICReg's 0.08, SwAV's 0.14. It is scaled bilinearly and
+antialiased, as the crops of MoCo, SimSiam and SwAV are; those of SimCLR, BYOL, Barlow Twins, VICReg and DINO are
+bicubic.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -10,6 +26,7 @@ from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.heads import MomentumConfig, ProjectorConfig, Teacher, projector
 from ssl_core.objectives.objective import Objective
+from ssl_core.parallel import gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +44,8 @@ class JointEmbedding(Objective):
     authors' code (BYOL's, VICReg's) passes them one after another.
     """
 
+    views: ClassVar[int] = 2
+    more_views: ClassVar[bool] = True
     masked_views: ClassVar[bool] = True
 
     def __init__(self, config: JointEmbeddingConfig, backbone: Backbone) -> None:
@@ -56,25 +75,39 @@ class JointEmbedding(Objective):
 
     @torch.no_grad()
     def targets(self, views: list[View], z: list[Tensor]) -> list[Tensor]:
-        """The teacher's embeddings [B, D] of each view, without gradients; without a momentum encoder, `z` is them."""
-        return embed(views, *self.teacher.networks) if self.teacher else [each.detach() for each in z]
+        """The teacher's embeddings [B, D] of each global view, without gradients; without a momentum encoder `z`'s."""
+        count = count_global(views)
+        return embed(views[:count], *self.teacher.networks) if self.teacher else [each.detach() for each in z[:count]]
 
-    def pairs(self, views: list[View]) -> list[tuple[Tensor, Tensor]]:
-        """The embeddings of two views, to be compared: (1, 2).
+    def pairs(self, views: list[View], prepare: Callable[[Tensor], Tensor] = gather) -> list[tuple[Tensor, Tensor]]:
+        """The embeddings of views that are compared, two by two, for a loss in which the two can change places.
 
-        With a momentum encoder two pairs, whose losses' mean is meant: (1, the teacher's 2), (2, the teacher's 1). The
-        student's gradient is then half of what it is without, as each pair has one embedding of the student's.
+        Without a momentum encoder each pair once: (1, 2) of two views. With one, each pair is a view of the student's
+        and a global one of the teacher's: (1, the teacher's 2), (2, the teacher's 1). The student's gradient is then
+        half of what it is without, as each pair has one embedding of the student's. `prepare` makes what is compared
+        of an embedding [B, D], once for each view; by default the rows of all processes.
         """
-        z = z1, z2 = self.embed(views)
+        z = self.embed(views)
+        prepared = [prepare(each) for each in z]
         if self.teacher is None:
-            return [(z1, z2)]
-        t1, t2 = self.targets(views, z)
-        return [(z1, t2), (z2, t1)]
+            return [(prepared[target], prepared[view]) for view, target in directions(views) if target < view]
+        targets = [prepare(each) for each in self.targets(views, z)]
+        return [(prepared[view], targets[target]) for view, target in directions(views)]
 
     def after_step(self, progress: float) -> None:
         """Move the teacher."""
         if self.teacher:
             self.teacher.follow(progress, *self.networks())
+
+
+def count_global(views: list[View]) -> int:
+    """How many views are global: as large as the first. Smaller, local ones follow."""
+    return sum(view.images.shape[-1] == views[0].images.shape[-1] for view in views)
+
+
+def directions(views: list[View]) -> list[tuple[int, int]]:
+    """Which view is compared with which target: every one with each global view but itself; (1, 2), (2, 1) of two."""
+    return [(view, target) for view in range(len(views)) for target in range(count_global(views)) if target != view]
 
 
 def embed(views: list[View], backbone: nn.Module, *heads: nn.Module) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """LeJEPA: Balestriero and LeCun, 2025, arXiv:2511.08544.
 
-For the embeddings z_nv [D] of V views of N images, the first two views global (equations 6 to 9, algorithms 1 and 2):
+For the embeddings z_nv [D] of V views of N images, some of them global (equations 6 to 9, algorithms 1 and 2):
 
     prediction = mean over n, v and D of (z_nv - mu_n)^2,    mu_n = mean of image n's global views
     SIGReg     = mean over views and directions a, |a| = 1, of
@@ -14,7 +14,7 @@ Normalisation: the authors' minimal code, whose mu_n is the mean of all views, t
 trapezoid rule over 17 knots on [0, 3] and doubles that; the paper's algorithm 1 has 17 knots on [-5, 5]. Code and
 algorithm 2 take the mean over D where equation 7 sums. So lambda does not transfer from one codebase to another, nor
 from one D to another; and as SIGReg grows with N where embeddings are not normal, nor from one batch size to another.
-0.02 is the minimal code's; the paper recommends 0.05.
+0.02 is the minimal code's, which has 4 views, all global: `views: 4`; the paper recommends 0.05.
 
 Deviation: algorithm 2 has no local views for a ResNet; here it may have. With a momentum encoder, which the paper does
 without, mu_n is the teacher's.
@@ -30,7 +30,7 @@ from torch import Tensor
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.heads import ProjectorConfig
-from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig, count_global
 from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
 
@@ -58,19 +58,16 @@ class LeJEPA(JointEmbedding):
     """All views predict the centre of the global ones; embeddings are normally distributed."""
 
     family: ClassVar[str] = "joint-embedding, regularised"
-    views: ClassVar[int] = 2
-    local_views: ClassVar[bool] = True
 
     def __init__(self, config: LeJEPAConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
         self.config = config
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The two weighted terms of two global views and any number of local ones."""
+        """The two weighted terms of all views."""
         z = self.embed(views)
-        targets = z[: self.views]
-        if self.teacher:
-            targets = self.targets(views[: self.views], targets)
+        # Without a momentum encoder the centre moves too.
+        targets = self.targets(views, z) if self.teacher else z[: count_global(views)]
         z_NVD, targets_NGD, weight = torch.stack(z, dim=1), torch.stack(targets, dim=1), self.config.sigreg
         # The same on all processes.
         directions = torch.randn(z_NVD.shape[-1], self.config.directions, device=z_NVD.device)

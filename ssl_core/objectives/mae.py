@@ -8,9 +8,11 @@ alone; a narrow decoder is given what it makes of them and a mask token at every
 
 mean and Var over a patch's own pixels, all channels together (the authors' code, whose Var divides by n - 1); y = x
 with `normalised: false`.
-Deviations: the transformer has no class token, and the mean of its tokens is evaluated; the decoder predicts the hidden
-patches only, where the authors' predicts all and drops the rest; how many are hidden is rounded, the authors' rounded
-up.
+The decoder is half as wide as the backbone, as the authors' for ViT-L is (512 of 1024).
+Deviations: the decoder has 2 blocks (8), for short runs; it predicts the hidden patches only, where the authors'
+predicts all and drops the rest, and is given no class token; our transformer has none unless asked, and the mean of its
+tokens is evaluated; how many patches are hidden is rounded, the authors' rounded up. Crops are antialiased and
+bilinear, the authors' bicubic. Their AdamW has betas .9 and .95.
 """
 
 from dataclasses import dataclass
@@ -36,14 +38,17 @@ from ssl_core.objectives.patches import (
 
 @dataclass(frozen=True, kw_only=True)
 class MAEConfig:
-    """Share of the patches hidden, whether their pixels are normalised, and the decoder's width, depth and heads."""
+    """Share of the patches hidden, whether their pixels are normalised, and the decoder's width, depth and heads.
+
+    `decoder_width` null: half of the backbone's.
+    """
 
     name: Literal["mae"]
     masked_share: float = 0.75
     normalised: bool = True
-    decoder_width: int = 96
+    decoder_width: int | None = None
     decoder_depth: int = 2
-    decoder_heads: int = 3
+    decoder_heads: int = 4
 
     def __post_init__(self) -> None:
         if not 0 < self.masked_share < 1:

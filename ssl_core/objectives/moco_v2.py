@@ -10,8 +10,9 @@ Deviations: the authors' momentum is .999 throughout; it rises here from .99, si
 teacher of .999 has followed. The authors shuffle the images among the processes for the keys' batch norms, so that no
 query shares its key's statistics; here nothing is shuffled, and the statistics are those of the whole batch of a view
 (over all processes). The queue is short (the authors' has 65536), for short runs; the projector has no batch norm, as
-the authors' has none, and no bias in its last layer, where theirs has one. Without a momentum encoder the keys are the
-student's own, without gradients.
+the authors' has none, and no bias in its last layer, where theirs has one. More than two views, which the authors have
+not: view 2 alone makes keys, all others, global and local, make queries, and the loss is their mean. Without a momentum
+encoder the keys are the student's own, without gradients.
 """
 
 from dataclasses import dataclass, field
@@ -48,7 +49,6 @@ class MoCoV2(JointEmbedding):
     """Two views of an image attract, the images of past batches repel."""
 
     family: ClassVar[str] = "joint-embedding, contrastive"
-    views: ClassVar[int] = 2
 
     def __init__(self, config: MoCoV2Config, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
@@ -62,13 +62,14 @@ class MoCoV2(JointEmbedding):
         check_whole_batches("queue", config.queue, batch_size)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The InfoNCE loss of view 1's queries with view 2's keys and those of the queue."""
-        (query,) = self.embed(views[:1])
-        (key,) = self.targets(views[1:], [] if self.teacher else self.embed(views[1:]))
-        loss = info_nce(query, key, self.queue(), temperature=self.temperature)
+        """The InfoNCE loss of all other views' queries with view 2's keys and those of the queue."""
+        queries, second = self.embed([*views[:1], *views[2:]]), views[1:2]
+        (key,) = self.targets(second, [] if self.teacher else self.embed(second))
+        queue = self.queue()
+        losses = [info_nce(query, key, queue, temperature=self.temperature) for query in queries]
         if self.training:
             self.queue.push(gather(key))
-        return {"info_nce": loss}
+        return {"info_nce": torch.stack(losses).mean()}
 
 
 @in_float32

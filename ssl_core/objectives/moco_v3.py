@@ -9,7 +9,8 @@ and projector) of the batch's N images, all of length 1 (equation 1 and algorith
 The other images of the batch, of all processes, are the negatives; there is no queue. Normalisation: the authors' code,
 2 T included. The projector ends in a norm without weights and the predictor does not, as in their code for ResNets (for
 transformers theirs both do, and the projector has 3 layers). Deviations: T is 0.2, theirs for transformers (1 for
-ResNets); a transformer's patch projection is trained here; theirs is frozen. Without a momentum encoder the keys are
+ResNets); a transformer's patch projection is trained here; theirs is frozen. More than two views, which theirs has not:
+4 T times the mean of ctr over all pairs of a global view, the key, and another. Without a momentum encoder the keys are
 the student's embeddings, without gradients.
 """
 
@@ -23,7 +24,7 @@ from torch import Tensor
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone
 from ssl_core.heads import MomentumConfig, ProjectorConfig, predictor
-from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig, directions
 from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
 
@@ -49,7 +50,6 @@ class MoCoV3(JointEmbedding):
     """A view predicts the teacher's embedding of the other, and none of the batch's other images'."""
 
     family: ClassVar[str] = "joint-embedding, contrastive"
-    views: ClassVar[int] = 2
 
     def __init__(self, config: MoCoV3Config, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
@@ -57,12 +57,12 @@ class MoCoV3(JointEmbedding):
         self.predictor = predictor(config.predictor, self.embedding_size)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The InfoNCE loss of each view's predictions with the other's keys."""
+        """The InfoNCE loss of each view's predictions with the others' keys: 2 T times the sum of two directions."""
         z = self.embed(views)
-        q1, q2 = self.predictor(torch.cat(z)).chunk(2)
-        k1, k2 = self.targets(views, z)
-        losses = [info_nce(gather(q), gather(k), temperature=self.temperature) for q, k in ((q1, k2), (q2, k1))]
-        return {"info_nce": 2 * self.temperature * torch.stack(losses).sum()}
+        q = [gather(each) for each in self.predictor(torch.cat(z)).chunk(len(z))]
+        k = [gather(each) for each in self.targets(views, z)]
+        losses = [info_nce(q[view], k[target], temperature=self.temperature) for view, target in directions(views)]
+        return {"info_nce": 4 * self.temperature * torch.stack(losses).mean()}
 
 
 @in_float32

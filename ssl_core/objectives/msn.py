@@ -1,7 +1,7 @@
 """Masked siamese networks (MSN): Assran et al., 2022, arXiv:2204.07141.
 
 Anchors are views of which a share of the patches is dropped, and smaller views if the recipe makes any (the authors'
-focal views). An anchor's embedding z and its target z+, the teacher's embedding of the other whole view, are compared
+focal views). An anchor's embedding z and its target z+, the teacher's embedding of another global view, are compared
 with K learnt prototypes q, all of length 1:
 
     p = softmax(z q / T),    p+ = softmax(z+ q / T+),    T+ = sharpening x T
@@ -11,14 +11,18 @@ with H(p+, p) = -sum p+ log p, and H(p) = H(p, p). The authors' code sharpens: p
 1 / sharpening, normalised, which is the softmax at T+. Without the second term, which spreads the anchors over all
 prototypes, one prototype for every image would be a solution. With `sinkhorn`, as in the authors' configuration of a
 ViT-S/16, Sinkhorn-Knopp's algorithm then shares out the targets p+ among the prototypes equally. Normalisation: the
-paper's and the authors' code, which adds log K as well. A smaller view has two targets, and their mean is meant.
+paper's and the authors' code, which adds log K as well. An anchor's target is the mean of all other global views'; with
+two, a global one has one target and a smaller one two.
 
-Deviations: both large views are anchor and target of each other, where the authors have one target and one anchor of
-large size, and targets are shared out over both; places are drawn for each image, theirs once for a batch; the number
-of dropped patches is rounded, theirs rounded up; the projector's rectifier is not a GELU; there are 64 prototypes
-(1024); the momentum rises from 0.99 to 1 along half a cosine, theirs from 0.996 in a line that ends just below; no
-gradient is clipped (theirs at 3), and weight decay is constant (theirs rises). There is no class token. The authors
-evaluate the teacher, which is the representation `teacher` here; `backbone` is the student.
+Deviations: all global views are anchors and targets of each other, where the authors have one target and, whatever
+their number, other views as anchors, and all targets are shared out together; places are drawn for each image, theirs
+once for a batch; the number of dropped patches is rounded, theirs rounded up; the projector's rectifier is not a GELU;
+there are 64 prototypes (1024); the momentum rises from 0.99 to 1 along half a cosine, theirs from 0.996 in a line that
+ends just below; no gradient is clipped (theirs at 3), weight decay is constant (theirs rises), and prototypes decay
+(theirs are not). Our transformer has no class token unless asked. A smaller view's patches have positions that spread
+over the whole image's, as the authors' have by interpolation. The authors evaluate the teacher, which is the
+representation `teacher` here; `backbone` is the student. They augment as SimCLR's (recipe `simclr`), with crops of .3
+to 1, and of .05 to .3 for ten focal views.
 """
 
 import math
@@ -33,7 +37,7 @@ from ssl_core.backbones import Backbone, BackboneConfig, with_tokens
 from ssl_core.backbones.tokens import take
 from ssl_core.heads import MomentumConfig, ProjectorConfig, Prototypes
 from ssl_core.objectives.dino import cross_entropy
-from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig, count_global
 from ssl_core.objectives.objective import in_float32
 from ssl_core.objectives.patches import draw_places, hidden_patches, patchify, with_patches
 from ssl_core.objectives.swav import ITERATIONS, sinkhorn
@@ -75,7 +79,6 @@ class MSN(JointEmbedding):
 
     family: ClassVar[str] = "joint-embedding, masked"
     views: ClassVar[int] = 2
-    local_views: ClassVar[bool] = True
     masked_views: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = True
 
@@ -99,10 +102,11 @@ class MSN(JointEmbedding):
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The cross-entropy of the prototypes, and what the mean prediction's entropy falls short of log K."""
-        whole, local = views[: self.views], views[self.views :]
-        first, second = self.targets_of(whole)
-        targets = torch.cat([second, first, *[(first + second) / 2] * len(local)])
-        anchors = torch.cat(self.embed([*(self.masked(view) for view in whole), *local]))
+        count = count_global(views)
+        found = torch.stack(self.targets_of(views[:count]))
+        others = [torch.cat([found[:i], found[i + 1 :]]).mean(dim=0) for i in range(len(views))]
+        targets = torch.cat(others)
+        anchors = torch.cat(self.embed([*(self.masked(view) for view in views[:count]), *views[count:]]))
         similarity, temperature = self.prototypes(anchors), self.config.temperature
         shortfall = entropy_shortfall(gather(similarity), temperature=temperature)
         return {
@@ -116,10 +120,10 @@ class MSN(JointEmbedding):
         return View(images, draw_places(len(images), self.patches, self.hidden, images.device)[0])
 
     @torch.no_grad()
-    def targets_of(self, whole: list[View]) -> list[Tensor]:
-        """The target distributions [B, K] of each whole view; without a momentum encoder, by the student."""
+    def targets_of(self, views: list[View]) -> list[Tensor]:
+        """The target distributions [B, K] of each global view; without a momentum encoder, by the student."""
         temperature = self.config.sharpening * self.config.temperature
-        embeddings = self.targets(whole, [] if self.teacher else self.embed(whole))
+        embeddings = self.targets(views, [] if self.teacher else self.embed(views))
         targets = [(self.prototypes(z) / temperature).log_softmax(dim=1) for z in embeddings]
         if not self.config.sinkhorn:
             return [target.exp() for target in targets]

@@ -8,8 +8,9 @@ of past batches in a queue (the paper's support set), all of length 1 (equation 
 
 View 1's embeddings then go into the queue. Normalisation: the paper's algorithm 1. No gradient reaches the neighbours.
 Deviations: the queue is short (98304 in the paper), for short runs; the last norm of the projector has no weights. All
-views pass the networks in one batch. With a momentum encoder, which the paper has not, the neighbours are those of the
-teacher's embeddings, among the teacher's.
+views pass the networks in one batch. More than two views, which the paper has not: the mean of l over all pairs of a
+global view, whose neighbours are taken, and another. With a momentum encoder, which the paper has not, the neighbours
+are those of the teacher's embeddings, among the teacher's.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from torch import Tensor
 from ssl_core.augmentation import View
 from ssl_core.backbones import Backbone, BackboneConfig
 from ssl_core.heads import ProjectorConfig, Queue, check_whole_batches, predictor
-from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig, directions
 from ssl_core.objectives.moco_v3 import info_nce
 from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
@@ -49,7 +50,6 @@ class NNCLR(JointEmbedding):
     """A view predicts the nearest neighbour of the other: another image's embedding, as a rule."""
 
     family: ClassVar[str] = "joint-embedding, contrastive"
-    views: ClassVar[int] = 2
 
     def __init__(self, config: NNCLRConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
@@ -64,15 +64,14 @@ class NNCLR(JointEmbedding):
         check_whole_batches("queue", config.queue, batch_size)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The InfoNCE loss of each view's neighbours with the other's predictions."""
+        """The InfoNCE loss of each global view's neighbours with the other views' predictions."""
         z = self.embed(views)
-        p1, p2 = self.predictor(torch.cat(z)).chunk(2)
-        t1, t2 = self.targets(views, z)
-        queue = self.queue()
-        n1, n2 = nearest(t1, queue), nearest(t2, queue)
-        losses = [info_nce(gather(n), gather(p), temperature=self.temperature) for n, p in ((n1, p2), (n2, p1))]
+        p = [gather(each) for each in self.predictor(torch.cat(z)).chunk(len(z))]
+        targets, queue = self.targets(views, z), self.queue()
+        n = [gather(nearest(each, queue)) for each in targets]
+        losses = [info_nce(n[target], p[view], temperature=self.temperature) for view, target in directions(views)]
         if self.training:
-            self.queue.push(gather(t1))
+            self.queue.push(gather(targets[0]))
         return {"info_nce": torch.stack(losses).mean()}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -14,23 +14,25 @@ from ssl_core.heads import ProjectorConfig, full_precision
 class Objective(nn.Module):
     """A self-supervised method: its networks and the loss that it minimises.
 
-    Every objective is built as `Objective(config, backbone, image_size, classes)`. It takes `views` views of the
-    image's size, where `local_views` is true any number of smaller ones after them, and where `masked_views` is true
-    ones of which patches are hidden.
+    Every objective is built as `Objective(config, backbone, image_size, classes)`. It takes `views` global views, of
+    the image's size; where `more_views` is true any number above that, and any number of smaller, local ones after
+    them; where `masked_views` is true ones of which patches are hidden.
 
     What it needs it says here, and nobody asks for its name: `needs_tokens`, a backbone with tokens, some of which it
     drops or replaces by itself; `needs_labels`; `needs_colours`, images that are not grey and views that keep their
-    colours. One that is not `trained` has nothing to minimise: pretraining keeps its initial weights.
+    colours. One that is not `trained` has nothing to minimise: pretraining keeps the weights that it starts with. Which
+    `weights` those may be, it says too: any, none (initial ones alone), or given ones.
     """
 
     family: ClassVar[str]
     views: ClassVar[int]
-    local_views: ClassVar[bool] = False
+    more_views: ClassVar[bool] = False
     masked_views: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     needs_colours: ClassVar[bool] = False
     trained: ClassVar[bool] = True
+    weights: ClassVar[Literal["any", "none", "given"]] = "any"
 
     projector_config: ProjectorConfig | None = None
     """What builds the projector that is kept, where there is one."""
@@ -42,15 +44,24 @@ class Objective(nn.Module):
     @classmethod
     def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
         """Raise ValueError, saying what would be possible, where `config` does not go with the rest."""
-        if cls.needs_tokens and not backbone.patch:
+        if not cls.needs_tokens:
+            return
+        if not backbone.patch:
             near = (
                 "denoising_autoencoder with its masking noise"
                 if cls.family == "generative"
                 else "simclr, or another joint-embedding one, with augmentation.mask"
             )
             raise ValueError(
-                f"the objective {config.name} drops or replaces the tokens of hidden patches, which {backbone.name} "
-                f"does not have; take backbone vit, or the objective {near}"
+                f"the objective {config.name} drops or replaces the tokens of hidden patches, which {backbone.called} "
+                f"does not have; take backbone vit, or timm with a plain vision transformer (vit_*) and input_size "
+                f"{image_size}, or the objective {near}"
+            )
+        if (seen := backbone.seen(image_size, image_size)) != image_size:
+            raise ValueError(
+                f"the objective {config.name} works on the pixels of patches, and backbone.input_size is {seen} where "
+                f"images are of {image_size} pixels: set backbone.input_size to {image_size}, or the images' "
+                f"image_size to {seen}"
             )
 
     @classmethod
@@ -75,6 +86,10 @@ class Objective(nn.Module):
         first. `labels` [B] reach those alone that need them: the loop has none to give to any other.
         """
         raise NotImplementedError
+
+    def constant_rate(self) -> list[nn.Parameter]:
+        """What is trained at the highest learning rate from the first step to the last, without warm-up or decay."""
+        return []
 
     def after_step(self, progress: float) -> None:
         """Move what is not trained by gradients (teacher, temperature, prototypes); `progress` is in (0, 1]."""

@@ -24,6 +24,7 @@ class Random(Objective):
     views: ClassVar[int] = 1
     masked_views: ClassVar[bool] = True
     trained: ClassVar[bool] = False
+    weights: ClassVar[Literal["any", "none", "given"]] = "none"
 
     def __init__(self, config: RandomConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(backbone)

@@ -9,9 +9,11 @@ says each hidden patch's pixels:
 Normalisation: the paper's and the authors' code (the sum of absolute errors by the number of hidden pixels).
 Deviations: squares are one patch, which fill any image; the authors' ViT hides 2 x 2 patches (32 pixels), which are to
 be had by `square: 2` where an image's patches divide into them. The share is rounded to whole squares, where the
-authors round up; sine positions in place of relative ones. Vision transformer only, where the paper has Swin too: a
-convolutional network has no tokens to replace, and with the hidden pixels set to 0 it is the objective
-denoising_autoencoder with `gaussian: 0`, its masking noise and `reconstruction: l1`.
+authors round up; sine positions, or the backbone's own, in place of relative ones; no gradient is clipped (theirs at
+5). Crops are of .2 to 1 of the image, as MAE's, where the authors' are of .67 to 1 (crop.scale); bilinear and
+antialiased are both. Transformers with tokens only, where the paper has Swin too: a convolutional network has none to
+replace, and with the hidden pixels set to 0 it is the objective denoising_autoencoder with `gaussian: 0`, its masking
+noise and `reconstruction: l1`.
 """
 
 from dataclasses import dataclass

@@ -9,8 +9,11 @@ For the similarities s [N, K] of a view's embeddings with K prototypes, all of l
 
 No gradient reaches the codes. Local views (multi-crop) predict and have no codes. Normalisation: the authors' code.
 With a queue, each global view's embeddings of past batches share in making its codes, and in nothing else.
-Deviations: there are 128 prototypes (3000), as many as a batch can share; their lengths are divided out; the authors
-scale them to 1 after each step. The authors freeze the prototypes in the first epoch and begin with the queue after
+Of more than two global views the first two alone have codes, as the authors' do by default; the others predict.
+Deviations: there are 128 prototypes (3000), as many as a batch can share; their lengths are divided out, the authors
+scale them to 1 before each step. Weight decay shortens them: with us that changes how far a step turns them, with the
+authors next to nothing. The authors' crops are of 0.14 to 1 of the image and local ones of 0.05 to 0.14, DINO's ranges
+(`multi_crop`) other. The authors freeze the prototypes in the first epoch and begin with the queue after
 some; here both take part from the first step, the queue being random directions then. With a momentum encoder, which
 the paper has not, the codes are of the teacher's embeddings.
 """
@@ -30,6 +33,8 @@ from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
 
 ITERATIONS = 3
+CODED = 2
+"""Views that have codes, the first ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +59,12 @@ class SwAV(JointEmbedding):
     """A view predicts to which prototypes the other views of its image were assigned."""
 
     family: ClassVar[str] = "joint-embedding, clustering"
-    views: ClassVar[int] = 2
-    local_views: ClassVar[bool] = True
 
     def __init__(self, config: SwAVConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
         self.temperature, self.epsilon = config.temperature, config.epsilon
         self.prototypes = Prototypes(self.embedding_size, config.prototypes)
-        queues = [Queue(config.queue, self.embedding_size) for _ in range(self.views)]
+        queues = [Queue(config.queue, self.embedding_size) for _ in range(CODED)]
         self.queues = nn.ModuleList(queues) if config.queue else None
 
     @classmethod
@@ -78,9 +81,9 @@ class SwAV(JointEmbedding):
             )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The swapped prediction of the global views' codes."""
+        """The swapped prediction of the first two views' codes."""
         z = self.embed(views)
-        targets = self.targets(views[: self.views], z[: self.views])
+        targets = self.targets(views[:CODED], z)
         codes = torch.stack([self.codes(gather(each), i) for i, each in enumerate(targets)])
         scores = torch.stack([self.prototypes(gather(each)) for each in z])
         return {"swapped_prediction": swapped_prediction(codes, scores, temperature=self.temperature)}

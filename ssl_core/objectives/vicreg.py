@@ -8,8 +8,9 @@ For two batches of embeddings Z, Z' [N, D] (equations 1 to 6):
     loss = 25 s + 25 (v(Z) + v(Z')) / 2 + 1 (c(Z) + c(Z'))
 
 Normalisation: the authors' code throughout. It halves the variance term, and not the covariance term; the paper's
-equation 6 halves neither. The paper's expander is the projector here, wider than the representation. With a momentum
-encoder (the authors' siamese architectures need not share weights, section 4.2) Z' is the teacher's.
+equation 6 halves neither. The paper's expander is the projector here, wider than the representation. More than two
+views, which the paper has not: the mean of the loss over pairs of views. With a momentum encoder (the authors' siamese
+architectures need not share weights, section 4.2) Z' is the teacher's.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ from ssl_core.backbones import Backbone
 from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.objectives.objective import in_float32
-from ssl_core.parallel import gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +47,14 @@ class VICReg(JointEmbedding):
     """Views agree, every embedding dimension varies, no two dimensions tell the same."""
 
     family: ClassVar[str] = "joint-embedding, regularised"
-    views: ClassVar[int] = 2
 
     def __init__(self, config: VICRegConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
         self.config = config
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The three weighted terms of two views."""
-        pairs = [terms(gather(z1), gather(z2)) for z1, z2 in self.pairs(views)]
+        """The three weighted terms, each a mean over pairs of views."""
+        pairs = [terms(z1, z2) for z1, z2 in self.pairs(views)]
         agree, vary, decorrelate = torch.stack(pairs).mean(0)
         return {
             "invariance": self.config.invariance * agree,

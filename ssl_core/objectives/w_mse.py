@@ -2,16 +2,17 @@
 
 The embeddings V of one view are whitened, sub-batch by sub-batch:
 
-    w(v) = L^-1 (v - mean(V)),    L L^T = (1 - e) Cov(V) + e I,  L lower triangular
+    w(v) = L^-1 (v - mean(V)),    L L^T = (1 - e) Cov(V) + e tr(Cov(V)) / D I,  L lower triangular
     loss = mean over images of d(w(v), w(v')),    d(a, b) = 2 - 2 cos(a, b),  or the mean over D of (a - b)^2
 
 Each view is whitened by itself, as in the authors' code, over `whitening_size` images of the batch, in the authors'
-settings twice the embedding's size. Normalisation: the authors' code, whose default is the first d. e is 1e-5 and the
-whitening is computed in float64; the authors have e 0 and float32.
+settings twice the embedding's size. Normalisation: the authors' code, whose default is the first d. e is 1e-5, of the
+mean variance, and the whitening is computed in float64; the authors have e 0 and float32.
+
+More than two views: the mean over their pairs, as in the authors' code, who have 2 and 4.
 
 Deviations: one division of the batch into sub-batches a step, as the authors on CIFAR-10 (4 on STL-10), in the batch's
-order, which is random already. Two views, where the authors have 4 too. With a momentum encoder, which the paper has
-not, v' is the teacher's.
+order, which is random already. With a momentum encoder, which the paper has not, v' is the teacher's.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +30,13 @@ from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
 
 EPSILON = 1e-5
-"""The identity's share of the covariance that is factorised (e): it has a factor even where a dimension is constant."""
+"""The identity's share of the covariance that is factorised (e): it has a factor even where a dimension is constant.
+
+It has the mean variance of the dimensions: of embeddings that shrink it is no larger share, so that to shrink gains
+nothing.
+"""
+SMALLEST = 1e-24
+"""Added for embeddings that are all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,6 @@ class WMSE(JointEmbedding):
     """Whitened embeddings of two views agree; whitened, they can't collapse."""
 
     family: ClassVar[str] = "joint-embedding, regularised"
-    views: ClassVar[int] = 2
 
     def __init__(self, config: WMSEConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)
@@ -75,11 +81,10 @@ class WMSE(JointEmbedding):
             )
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The distance of two whitened views."""
-        size = self.config.whitening_size
+        """The distance of whitened views, a mean over their pairs."""
         distance = normalised_mse if self.config.normalised else mse
-        whitened = [(whiten(gather(z1), size=size), whiten(gather(z2), size=size)) for z1, z2 in self.pairs(views)]
-        return {"whitened_mse": torch.stack([distance(w1, w2) for w1, w2 in whitened]).mean()}
+        pairs = self.pairs(views, lambda z: whiten(gather(z), size=self.config.whitening_size))
+        return {"whitened_mse": torch.stack([distance(w1, w2) for w1, w2 in pairs]).mean()}
 
 
 @in_float32
@@ -88,9 +93,10 @@ def whiten(v_ND: Tensor, *, size: int) -> Tensor:
     v = v_ND.double().unflatten(0, (-1, size))
     centred = v - v.mean(dim=1, keepdim=True)
     covariance = centred.mT @ centred / (size - 1)
+    variance = covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[:, None, None]
     identity = torch.eye(v.shape[-1], dtype=v.dtype, device=v.device)
     # Without the check of its success, which would make the host wait for the device.
-    factor = torch.linalg.cholesky_ex((1 - EPSILON) * covariance + EPSILON * identity).L
+    factor = torch.linalg.cholesky_ex((1 - EPSILON) * covariance + (EPSILON * variance + SMALLEST) * identity).L
     return torch.linalg.solve_triangular(factor, centred.mT, upper=False).mT.flatten(0, 1)
 
 
