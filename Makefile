@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro without-git test check bench ui lock clean
+.PHONY: help repro export without-git test check bench ui lock clean
 
 # A shell for every line: the make 3.81 of macOS looks a plain command up in the PATH that it was started with.
 SHELL := bash
@@ -32,10 +32,14 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-repro: $(INSTALLED) without-git ## Run what has not been run and show it; SUITE=name, DATA=name, folder or archive
-	@python -m tasks.configuration.choose --suite "$(SUITE)" --data "$(DATA)"
+repro: $(INSTALLED) without-git ## Run what was not run, show it; SUITE=name, DATA=name, folder or archive, WEIGHTS=file
+	@python -m tasks.configuration.choose --suite "$(SUITE)" --data "$(DATA)" --weights "$(WEIGHTS)" --model "$(MODEL)"
 	@dvc repro
 	@python -m tasks.show
+
+export: $(INSTALLED) ## Write weights, ONNX graph and model card of VARIANT=name; SEED=0, INTO=exported, ONNX=no, EMBED=images
+	@python -m tasks.export "$(VARIANT)" $(if $(SEED),--seed "$(SEED)") $(if $(INTO),--into "$(INTO)") \
+		$(if $(filter no,$(ONNX)),--no-onnx) $(if $(EMBED),--embed "$(EMBED)")
 
 # Outside a git repository (an unpacked archive) DVC refuses everything, unless it is told that there is none.
 without-git: $(INSTALLED)

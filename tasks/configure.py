@@ -6,18 +6,33 @@ Writes `configs`: a file a variant, data set and stage. What was validated is wh
 import json
 import sys
 
-from tasks.configuration import configs, files, layers, resolve
-from tasks.configuration.resolve import Resolved
+from ssl_core.errors import Refused
+from tasks.configuration import configs, files, layers, resolve, weighed
+from tasks.configuration.resolve import Configuration, Resolved
 from tasks.stage import atomic_folder, stage
 
 
 def main() -> None:
     """Write the configurations of the active suite."""
     configuration = resolve.load()
+    weighed.remove_others(configuration.parameters.weights)
+    refuse_misfits(configuration)
     with atomic_folder(files.CONFIGS) as folder:
         configs.write(configuration, folder)
     variants, seeds = len(configuration.resolved), len(configuration.suite.seeds)
     print(f"{configuration.suite.suite}: {variants} variants x {seeds} seeds")
+
+
+def refuse_misfits(configuration: Configuration) -> None:
+    """Raise `Refused` where the weights that a variant names are of another network than its backbone."""
+    known = configuration.parameters.weights
+    for name, one in configuration.resolved.items():
+        given = one.variant.backbone.weights
+        if given in known:
+            try:
+                weighed.refuse_misfit(one.variant.backbone, configuration.parameters.image_size, weighed.read(given))
+            except Refused as error:
+                raise Refused(f"variant {name}: {files.PARAMS}: weights.{given} ({known[given]}) {error}") from None
 
 
 def explain(name: str) -> str:

@@ -24,7 +24,7 @@ from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.pictures import write_pictures
 from ssl_core.training.pretraining import Outcome, pretrain
 from ssl_core.training.watch import Record, Row
-from tasks import cells, weights
+from tasks import cells, starting, weights
 from tasks.cells import Cell
 from tasks.configuration import configs, plan
 from tasks.configuration.configs import Pretraining
@@ -39,12 +39,16 @@ CHECKPOINT_SECONDS = 60.0
 
 
 class Pretrained(NamedTuple):
-    """What a pretraining leaves: the objective, how it ended, and what it was made from."""
+    """What a pretraining leaves: the objective, how it ended, and what it was made from.
+
+    `started_from` is the sha256 of given weights.
+    """
 
     objective: Objective
     outcome: Outcome
     data: Prepared
     augment: Augment
+    started_from: str | None
 
 
 def main(variant: str, seed: str, images: str) -> None:
@@ -91,15 +95,17 @@ def pretrained(
     config: Pretraining, cell: Cell, data: Prepared, device: torch.device, kept: Checkpoints, record: Record
 ) -> Pretrained:
     """Pretrain the cell's objective, from its last checkpoint if there is one."""
-    objective = build(config, data, cell.seed).to(device).to(memory_format=torch.channels_last)
+    objective, started_from = build(config, data, cell.seed)
+    objective = objective.to(device).to(memory_format=torch.channels_last)
     acceleration = config.compute.acceleration(device)
-    augment = Augment(config.augmentation, data.card.mean, data.card.std, compiled=acceleration.compiled)
+    mean, std = weights.standardised_with(config.backbone, data.card, config.normalisation)
+    augment = Augment(config.augmentation, mean, std, compiled=acceleration.compiled)
     parts, labels = [data.images(split) for split in ("train", "unlabelled") if split in data.splits], None
     if objective.needs_labels:
         parts, labels = parts[:1], torch.from_numpy(data.labels("train")).to(device)
     images = batches.images(parts, device)
     outcome = pretrain(objective, images, labels, augment, config.pretraining, cell.seed, record, kept, acceleration)
-    return Pretrained(objective, outcome, data, augment)
+    return Pretrained(objective, outcome, data, augment, started_from)
 
 
 def checkpoints(cell: Cell, known: str, device: torch.device) -> Checkpoints:
@@ -114,7 +120,11 @@ def checkpoints(cell: Cell, known: str, device: torch.device) -> Checkpoints:
 
 def write(done: Pretrained, config: Pretraining, folder: Path) -> None:
     """Write what later stages read, and pictures."""
-    weights.keep(done.objective.kept(), config.backbone, done.objective.projector_config, done.data.card, folder)
+    origin = {"method": config.method, "objective": config.objective.name, "variant": config.variant}
+    if done.started_from:
+        origin["started_from_sha256"] = done.started_from
+    head, card = done.objective.projector_config, done.data.card
+    weights.keep(done.objective.kept(), config.backbone, head, card, folder, origin, config.normalisation)
     device = next(done.objective.parameters()).device
     shown = torch.from_numpy(done.data.images("train")[:8]).to(device).permute(0, 3, 1, 2)
     # A few views are not worth a compilation.
@@ -149,11 +159,17 @@ def observe(done: Pretrained, config: Pretraining, observed: Observation) -> Non
         observed.step_flops_per_image = cost.step_flops(done.objective, config.augmentation, size, batch)
 
 
-def build(config: Pretraining, data: Prepared, seed: int) -> Objective:
-    """The variant's objective around its backbone; the seed alone decides the initial weights."""
+def build(config: Pretraining, data: Prepared, seed: int) -> tuple[Objective, str | None]:
+    """The variant's objective around its backbone; the seed alone decides the initial weights. And what it starts from.
+
+    Given weights are loaded before the objective is built: its teacher, if it has one, is a copy of them.
+    """
     torch.manual_seed(seed)
     backbone = backbones.build(config.backbone, data.card.image_size)
-    return objectives.build(config.objective, backbone, data.card.image_size, len(data.card.classes))
+    started_from = starting.start(backbone, config.backbone, config.weights_sha256)
+    backbones.freeze(backbone, config.backbone.frozen_stages)
+    built = objectives.build(config.objective, backbone, data.card.image_size, len(data.card.classes))
+    return built, started_from
 
 
 def refuse_what_images_lack(config: Pretraining, data: Prepared) -> None:

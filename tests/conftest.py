@@ -37,7 +37,7 @@ SMALL: dict[str, Any] = {
     "images": ["small"],
     "data": {"small": {"source": "shapes", "image_size": 16, "count": 1600}},
     "compute": {"device": "cpu", "threads": 1},
-    "evaluation": {"weight_decays": [0.001, 0.1], "fine_tuning": {"steps": 4, "evaluations": 2}},
+    "evaluation": {"weight_decays": [0.001, 0.1], "fine_tuning": {"min_steps": 2, "max_steps": 4, "evaluations": 2}},
 }
 SMALL_SUITE = "suites/small.yaml"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import PROJECT, run
-from written_files import SHIPPED, load, values, write
+from written_files import METHODS, SHIPPED, load, values, write
 
 from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.errors import Refused
@@ -40,8 +40,8 @@ def test_an_override_on_the_command_line_reaches_one_place(name: str) -> None:
 
 
 def test_every_method_is_possible_with_the_projects_images(tmp_path: Path) -> None:
-    made = load(tmp_path, suite={"variants": dict.fromkeys(SHIPPED["methods.yaml"])})
-    assert made.resolved.keys() == made.methods.keys()
+    made = load(tmp_path, suite={"variants": dict.fromkeys(METHODS)})
+    assert made.resolved.keys() | {"off_the_shelf"} == made.methods.keys()
     for name, one in made.resolved.items():
         assert values(one) == values(made.methods[name])
 
@@ -66,7 +66,7 @@ def test_what_was_validated_is_what_the_stages_read(tmp_path: Path) -> None:
         "compute.devices": 2,
         "compute.compiled": True,
     }
-    sections = dict.fromkeys(SHIPPED["methods.yaml"]) | {
+    sections = dict.fromkeys(METHODS) | {
         "byol-no-crop": {"method": "byol", "augmentation": {"crop": None}},
         "simclr-2": {"method": "simclr", "augmentation": [{"views": 1}, {"views": 1, "solarise": 0.2}]},
     }
@@ -152,7 +152,7 @@ def test_a_configuration_is_written_the_same_whatever_else_the_suite_has(tmp_pat
 
 
 def test_two_hundred_variants_are_configured_in_seconds(tmp_path: Path) -> None:
-    names = list(SHIPPED["methods.yaml"])
+    names = METHODS
     many = {
         f"v{i}": {
             "method": names[i % len(names)],
@@ -228,9 +228,9 @@ def test_the_digest_of_a_variants_code(tree: Path) -> None:
     assert reached(before) == set()
     for file, objectives, backbones in (
         ("objectives/simclr.py", {"simclr"}, both),
-        ("objectives/dino.py", {"dino", "msn"}, both),
-        ("objectives/patches.py", {"i_jepa", "mae", "msn", "simmim"}, both),
-        ("heads/queue.py", {"deepcluster_v2", "moco_v2", "msn", "nnclr", "swav"}, both),
+        ("objectives/dino.py", {"dino", "ibot", "msn"}, both),
+        ("objectives/patches.py", {"i_jepa", "ibot", "mae", "msn", "simmim"}, both),
+        ("heads/queue.py", {"deepcluster_v2", "ibot", "moco_v2", "msn", "nnbyol", "nnclr", "swav"}, both),
         ("backbones/resnet.py", every, {"ResNetConfig"}),
         ("objectives/objective.py", every, both),
         ("objectives/__init__.py", set(), both),
@@ -260,7 +260,7 @@ def test_a_relative_import_counts(tree: Path) -> None:
     simclr = tree / "objectives/simclr.py"
     simclr.write_text(simclr.read_text() + "\nfrom . import dino\nfrom ..heads.queue import Queue\n")
     before = digests()
-    assert {name for name, _ in reached(before, tree / "objectives/dino.py")} == {"dino", "msn", "simclr"}
+    assert {name for name, _ in reached(before, tree / "objectives/dino.py")} == {"dino", "ibot", "msn", "simclr"}
     before = digests()
     assert ("simclr", "ViTConfig") in reached(before, tree / "heads/queue.py")
 

@@ -1,19 +1,23 @@
 """One clear sentence for every mistake in what a user writes: the file, the key, and what is allowed there."""
 
 import shutil
+import typing
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import PROJECT, run
-from written_files import GONE, load, refusal, write
+from written_files import GONE, SHIPPED, load, refusal, write
 
 from ssl_core.errors import Refused
+from ssl_core.objectives import OBJECTIVES
 from tasks.configuration import form, parameters, resolve
 
 OURS = "suites/ours.yaml: variants.simclr"
 SIMCLR, JIGSAW, BYOL = "variants.simclr", "variants.jigsaw", "variants.byol"
+KIND = {typing.get_args(typing.get_type_hints(config)["name"])[0]: kind for config, kind in OBJECTIVES.items()}
+TIMM_VIT: dict[str, Any] = {"name": "timm", "model": "test_vit", "input_size": 64}
 
 
 def test_views_of_several_kinds_are_no_mistake(tmp_path: Path) -> None:
@@ -23,6 +27,14 @@ def test_views_of_several_kinds_are_no_mistake(tmp_path: Path) -> None:
     assert (first.solarise, second.solarise, first.flip, second.flip) == (0.2, 0.0, 0.5, 0.5)
     assert first.blur is None
     assert second.blur is not None
+
+
+@pytest.mark.parametrize("views", [{"views": 4}, {"name": "multi_crop"}, [{"views": 3}, {"views": 6, "size": 12}]])
+def test_more_views_than_two_are_no_mistake_where_they_are_compared(tmp_path: Path, views: Any) -> None:
+    methods = {name for name, one in SHIPPED["methods.yaml"].items() if KIND[one["objective"]["name"]].more_views}
+    assert {"simclr", "byol", "vicreg", "lejepa", "dino", "supcon"} <= methods
+    suite = {"variants": {f"{name}-more": {"method": name, "augmentation": views} for name in methods}}
+    assert len(load(tmp_path, suite=suite).resolved) == len(methods)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +58,23 @@ def test_views_of_several_kinds_are_no_mistake(tmp_path: Path) -> None:
             "augmentation.mask.patch must be backbone.patch, 4: a transformer drops tokens",
         ),
         (
+            {f"{SIMCLR}.augmentation": {"name": "mask_only", "mask": {"patch": 2}}, f"{SIMCLR}.backbone": TIMM_VIT},
+            "augmentation.mask.patch is 2; a patch of timm's test_vit is 7 pixels of a view of 28, which is seen as "
+            "64: set it to 7, or backbone.input_size to 28",
+        ),
+        ({f"{SIMCLR}.backbone": TIMM_VIT | {"model": "test_vti"}}, "timm does not know; nearest are test_vit"),
+        ({f"{SIMCLR}.backbone": TIMM_VIT | {"modle": "a"}}, f"{SIMCLR}.backbone.modle is not known"),
+        ({f"{SIMCLR}.backbone": {"name": "timm"}}, f"{SIMCLR}.backbone.model is missing"),
+        (
+            {f"{SIMCLR}.backbone.weights": "pretrained"},
+            "pretrained, and nobody publishes weights of resnet10",
+        ),
+        ({f"{SIMCLR}.backbone.frozen_stages": 6}, "frozen_stages is 6; resnet10 has 5 stages"),
+        (
+            {"variants.mae.backbone": TIMM_VIT},
+            "backbone.input_size is 64 where images are of 28 pixels: set backbone.input_size to 28",
+        ),
+        (
             {f"{JIGSAW}.representation": "projector"},
             "suites/ours.yaml: variants.jigsaw: representation is projector, and it has none: it has backbone",
         ),
@@ -62,7 +91,7 @@ def test_views_of_several_kinds_are_no_mistake(tmp_path: Path) -> None:
         ({"variants.msn.backbone": {"name": "resnet10"}}, "resnet10 does not have; take backbone vit"),
         (
             {"variants.i_jepa.backbone": {"name": "resnet10"}},
-            "take backbone vit, or the objective simclr, or another joint-embedding one, with augmentation.mask",
+            "and input_size 28, or the objective simclr, or another joint-embedding one, with augmentation.mask",
         ),
         ({"variants.i_jepa.backbone.patch": 14}, "needs at least 3 x 3: a patch of 7 at most"),
         ({"variants.colourisation.augmentation.solarise": 0.5}, "solarise to 0"),
@@ -71,10 +100,10 @@ def test_views_of_several_kinds_are_no_mistake(tmp_path: Path) -> None:
             "augmentation changes the colours that colourisation is to tell: set its jitter to null, greyscale and ",
         ),
         (
-            {"variants.dino.augmentation": {"name": "multi_crop", "views": 2}},
-            "augmentation makes 4 global and 2 local views; the objective dino takes 2 global and any local ones",
+            {"variants.dino.augmentation": [{"views": 1}, {"views": 6, "size": 12}]},
+            "augmentation makes 1 global and 6 local views; the objective dino takes at least 2 global and any local",
         ),
-        ({f"{BYOL}.augmentation": {"name": "multi_crop"}}, "the objective byol takes 2 global and no local ones"),
+        ({f"{BYOL}.augmentation": {"views": 1}}, "the objective byol takes at least 2 global and any local ones"),
         ({f"{JIGSAW}.objective.grid": 3}, "suites/ours.yaml: variants.jigsaw: grid is 3"),
         (
             {"variants.swav.objective.prototypes": 300},
@@ -116,8 +145,12 @@ def test_views_of_several_kinds_are_no_mistake(tmp_path: Path) -> None:
             "augmentation makes 2 global and no local views; the objective jigsaw takes 1 global and no local ones",
         ),
         (
-            {f"{SIMCLR}.augmentation": [{}, {"views": 6, "size": 12}]},
-            "augmentation makes 2 global and 6 local views; the objective simclr takes 2 global and no local ones",
+            {f"{JIGSAW}.augmentation": [{}, {"views": 6, "size": 12}]},
+            "augmentation makes 1 global and 6 local views; the objective jigsaw takes 1 global and no local ones",
+        ),
+        (
+            {f"{SIMCLR}.augmentation": [{"views": 6, "size": 12}, {"views": 2}]},
+            "augmentation lists local views (those with a size) before global ones; global ones come first",
         ),
         ({f"{SIMCLR}.augmentation": []}, f"{OURS}.augmentation is []; a mapping, {{key: value}}, is needed"),
         (
@@ -162,7 +195,26 @@ def test_views_of_several_kinds_are_no_mistake(tmp_path: Path) -> None:
             {f"{SIMCLR}.pretraining.accumulate": 3},
             f"{OURS}.pretraining: accumulate is 3; it must divide batch_size (256)",
         ),
-        ({f"{SIMCLR}.pretraining.optimiser.name": "lion"}, f"{OURS}.pretraining.optimiser.name is 'lion'"),
+        ({f"{SIMCLR}.pretraining.optimiser.name": "lion"}, f"{OURS}.pretraining.optimiser.name is 'lion'; allowed are"),
+        (
+            {f"{SIMCLR}.pretraining.optimiser.eta": 0.001},
+            f"{OURS}.pretraining.optimiser.eta is not known to this kind, but to lars",
+        ),
+        (
+            {f"{SIMCLR}.pretraining.optimiser": {"name": "lars", "learning_rate": 0.3, "betas": [0.9, 0.95]}},
+            f"{OURS}.pretraining.optimiser.betas is not known to this kind, but to adamw",
+        ),
+        (
+            {f"{SIMCLR}.pretraining.optimiser": {"name": "sgd"}},
+            f"{OURS}.pretraining.optimiser.learning_rate is missing",
+        ),
+        (
+            {f"{SIMCLR}.pretraining.optimiser.betas": [0.9, 1.0]},
+            f"{OURS}.pretraining.optimiser: betas is [0.9, 1.0]; each is",
+        ),
+        ({f"{SIMCLR}.pretraining.optimiser.clip_norm": 0}, "clip_norm is 0.0; it must be above 0, or null"),
+        ({f"{SIMCLR}.pretraining.optimiser.final_rate": 2}, "final_rate is 2.0; it is a share of learning_rate, 0 to"),
+        ({f"{SIMCLR}.pretraining.optimiser.momentum": 0.9}, "pretraining.optimiser.momentum is not known"),
         ({f"{SIMCLR}.backbone.name": "resnet11"}, f"{OURS}.backbone.name is 'resnet11'; allowed are 'resnet10'"),
         (
             {f"{SIMCLR}.backbone.stem": "imagenet"},
@@ -262,7 +314,7 @@ def without(*keys: str, **more: Any) -> dict[str, Any]:
         (without(figure={"labels": 0}), "claims.helps.figure.labels is 0"),
         (
             without(figure={"head": "mlp"}),
-            "claims.helps.figure.head is 'mlp'; allowed are 'linear', 'knn20' or 'knn200'",
+            "claims.helps.figure.head is 'mlp'; allowed are 'linear', 'knn20' or 'plain_knn200'",
         ),
         (
             without(figure={"protocol": "fine_tuning"}),
@@ -315,7 +367,18 @@ def test_a_claim_on_the_shown_representation_needs_no_name_for_it(tmp_path: Path
         ),
         ({"data": None}, "params.yaml: data is None; a mapping is needed, of at least one data set by name"),
         ({"evaluation.weight_decays": [float("inf")]}, "evaluation.weight_decays.0 is inf; a finite number is needed"),
-        ({"evaluation.fine_tuning.step": 3}, "evaluation.fine_tuning.step is not known: did you mean steps?"),
+        ({"evaluation.fine_tuning.steps": 3}, "evaluation.fine_tuning.steps is not known: did you mean min_steps?"),
+        (
+            {"evaluation.fine_tuning.max_steps": 50},
+            "fine_tuning: max_steps is 50; min_steps (100) or more",
+        ),
+        ({"evaluation.fine_tuning.augmentation.views": 2}, "fine_tuning.augmentation: views is 2; what is fine-tuned"),
+        ({"evaluation.fine_tuning.augmentation.crop": {"size": 3}}, "fine_tuning.augmentation.crop.size is not known"),
+        ({"evaluation.fine_tuning.randaugment": {"magnitude": 31}}, "magnitude is 31; 0 to 30 are allowed"),
+        (
+            {"evaluation.fine_tuning.layer_decay": 0},
+            "fine_tuning: layer_decay is 0.0; above 0 and at most 1 (none)",
+        ),
         ({"evaluation.label_fractions": [2.0]}, "params.yaml: evaluation: label_fractions is [2.0]; each is above 0"),
         (
             {"defaults.augmentation": [{"views": 2}]},

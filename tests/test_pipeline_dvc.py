@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import PROJECT, SMALL_SUITE, SUITE, choose_suite, clone, edit, run
 from ruamel.yaml import YAML
 
+from ssl_core import backbones
+from ssl_core.backbones import ResNetConfig
 from tasks.cells import Cell
 
 pytestmark = pytest.mark.slow
@@ -75,7 +78,7 @@ def edits() -> list[tuple[str, str, Callable[[dict[str, Any]], object], set[str]
         (
             "params.yaml",
             "fine-tuning's budget",
-            lambda c: c["evaluation"]["fine_tuning"].update(steps=6),
+            lambda c: c["evaluation"]["fine_tuning"].update(max_steps=6),
             {"fine_tune@simclr-0-small"},
         ),
         ("params.yaml", "a default that nothing overrides", optimiser, SIMCLR | RANDOM),
@@ -189,13 +192,40 @@ def test_a_suite_is_switched_and_switched_back_and_cells_that_both_have_are_made
     assert executed(project) == set()
 
 
+def test_an_edited_file_of_weights_runs_its_cells_and_no_other(project: Path, tmp_path: Path) -> None:
+    given, moved = tmp_path / "given.pth", tmp_path / "moved.pth"
+    before = {file: (project / file).read_text() for file in ("params.yaml", SMALL_SUITE)}
+    torch.manual_seed(1)
+    network = backbones.build(ResNetConfig(name="resnet10", width=8), 16).network
+    torch.save({"state_dict": network.state_dict()}, given)
+    edit(project, lambda content: content.update(weights={"given": str(given)}))
+    edit(project, lambda content: content["variants"].update(on={"method": "simclr", "backbone": {"weights": "given"}}),
+         SMALL_SUITE)  # fmt: skip
+    cells = {"pretrain@on-0", "embed@on-0-small", "probe@on-0-small"}
+    assert executed(project) == {"weigh@given", "configure", *cells, "compare"}
+    first = given.read_bytes()
+    torch.save({"state_dict": {key: tensor + 1 for key, tensor in network.state_dict().items()}}, given)
+    assert executed(project) == {"weigh@given", "configure", *cells, "compare"}
+    given.write_bytes(first)
+    assert executed(project) <= {"compare"}
+    given.rename(moved)
+    edit(project, lambda content: content.update(weights={"given": str(moved)}))
+    assert executed(project) == {"weigh@given", "configure"}
+    for file, content in before.items():
+        (project / file).write_text(content)
+    assert executed(project) <= {"configure", "compare"}
+    assert not list((project / "data" / "weights").glob("*.json"))
+    assert executed(project) == set()
+
+
 def test_two_clones_end_with_the_same_lock_whatever_one_has_run_before(
     project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     fresh = tmp_path_factory.mktemp("fresh") / "clone"
-    made = {"configs", "cells", "figures", "results", "data", "dvc.lock"}
+    made = {"configs", "cells", "figures", "results", "prepared", "dvc.lock"}
+    outside = (str(project), str(project / "data"))
     shutil.copytree(
-        project, fresh, symlinks=True, ignore=lambda folder, names: made & {*names} if folder == str(project) else []
+        project, fresh, symlinks=True, ignore=lambda folder, names: made & {*names} if folder in outside else []
     )
     shutil.rmtree(fresh / ".dvc" / "cache")
     YAML().dump(

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ENVIRONMENT, SMALL_SUITE, clone, edit, run
 from safetensors.torch import load_file
 
+from tasks import weights
 from tasks.cells import Cell
 
 pytestmark = pytest.mark.slow
@@ -108,6 +110,22 @@ def test_after_an_edit_pretraining_begins_anew_and_a_checkpoint_of_another_pytor
     identity = (project / SIMCLR.figures("pretrain") / "identity").read_text()
     seen = json.loads((project / "observations" / "pretrain" / f"{identity}.json").read_text())
     assert "seconds_before" not in seen
+
+
+def test_a_librarys_network_sees_its_own_normalisation_and_a_frozen_stage_keeps_its_weights(project: Path) -> None:
+    network = {"name": "timm", "model": "test_efficientnet", "input_size": 32, "frozen_stages": 1}
+    configured(project, lambda content: content.update(fine_tune=[], defaults={
+        "backbone": network, "pretraining": {"epochs": 1, "batch_size": 128}}))  # fmt: skip
+    for variant in ("random", "simclr"):
+        done = run("python", "-m", "tasks.pretrain", variant, "0", "small", cwd=project)
+        assert done.returncode == 0, done.stdout
+    folders = (Cell(variant=variant, seed=0).folder("pretrain") for variant in ("random", "simclr"))
+    initial, trained = (load_file(project / folder / "backbone.safetensors") for folder in folders)
+    changed = [name for name in initial if not torch.equal(initial[name], trained[name])]
+    assert changed
+    assert not [name for name in changed if "blocks" not in name and ("conv_stem" in name or "bn1" in name)]
+    loaded = weights.load(project / SIMCLR.folder("pretrain"), "backbone")
+    assert (loaded.image_size, loaded.mean, loaded.std) == (16, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def test_two_processes_give_one_cell(project: Path, finished: Path) -> None:

@@ -17,6 +17,8 @@ from tasks.configuration.resolve import Configuration
 NAMES = [file.stem for file in suites()]
 SIDES = {"difficulty": ["cifar10"]}
 """Of the suites that not all images can have."""
+WEIGHTS = {"weights": ("pretrained", "test_resnet")}
+"""And of those that are about given weights: these weights, and their network."""
 
 
 def load(root: Path, suite: str, *images: str) -> Configuration:
@@ -25,7 +27,7 @@ def load(root: Path, suite: str, *images: str) -> Configuration:
         for name in ("params.yaml", "methods.yaml", "dvc.yaml"):
             shutil.copy(PROJECT / name, root / name)
     with chdir(root):
-        choose.main(suite, ",".join(images))
+        choose.main(suite, ",".join(images), *WEIGHTS.get(suite, ()))
         return resolve.load()
 
 
@@ -38,7 +40,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Configuration
 
 def test_the_lectures_questions_are_shipped() -> None:
     asked = {"augmentations", "difficulty", "families", "masking", "momentum", "projector", "protocols", "transfer"}
-    assert set(NAMES) == asked | {"default", "smoke"}
+    assert set(NAMES) == asked | {"default", "smoke", "weights"}
 
 
 @pytest.mark.parametrize("images", [["fashion_mnist", "shapes"], ["cifar10", "shapes"]])
@@ -110,7 +112,7 @@ def test_each_shipped_claim_has_an_end(shipped: dict[str, Configuration]) -> Non
         suite = shipped[name].suite
         assert suite.claims, name
         assert len(suite.seeds) >= 3, f"{name}: one seed decides nothing"
-        assert suite.source.startswith("lecture 08-2, ")
+        assert suite.source.startswith("lecture 08-2, ") or name == "weights"
         assert suite.question.endswith("?")
         for claim in suite.claims.values():
             assert claim.says.endswith(".")

@@ -26,6 +26,8 @@ OURS: dict[str, Any] = {
     "fine_tune": [],
 }
 SHIPPED = {name: files.read(PROJECT / name) for name in ("params.yaml", "methods.yaml")}
+METHODS = [name for name in SHIPPED["methods.yaml"] if name != "off_the_shelf"]
+"""All that need no file of weights."""
 Changes = dict[str, Any]
 """Values by dotted paths; sections on the way are made."""
 

@@ -60,10 +60,9 @@ class Compared:
         by_seed = self._by_seed(place, key)
         return estimate(list(by_seed.values())) if by_seed else None
 
-    def difference(self, variant: str, images: str, key: Key) -> Estimate | None:
-        """The figure that is shown of a variant less its baseline's, paired by seed."""
-        baseline = self.plan.variants[variant].baseline
-        places = [self.shown(name, images) for name in (variant, baseline)]
+    def difference(self, variant: str, other: str, images: str, key: Key) -> Estimate | None:
+        """The figure that is shown of a variant less that of another, paired by seed."""
+        places = [self.shown(name, images) for name in (variant, other)]
         return intervals.difference(*(self._by_seed(place, key) for place in places))
 
     def cost(self, variant: str, stage: str, name: str) -> Estimate | None:

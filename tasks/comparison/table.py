@@ -1,6 +1,7 @@
 """The comparison as text: what is shown of each variant, on each data set, and what must be known to read it."""
 
 from itertools import pairwise
+from typing import Any
 
 from tasks.comparison.compared import Compared, Key, Place
 
@@ -49,21 +50,32 @@ def rows(compared: Compared, images: str) -> Rows:
 
 
 def differences(compared: Compared, images: str) -> Rows:
-    """The probe's points of accuracy above the same backbone's initial weights, paired by seed.
+    """The probe's points above the same backbone's initial weights, and above off the shelf, paired by seed.
 
-    Nothing where there is one seed alone, or no baseline or no labels to compare by.
+    Nothing where there is one seed alone, or nothing to be paired with, or no labels to compare by.
     """
-    keys, paired = _probe(compared, images), [name for name, one in compared.plan.variants.items() if one.baseline]
-    if len(compared.plan.seeds) == 1 or not keys or not paired:
+    keys, plan = _probe(compared, images), compared.plan
+    pairs = {
+        "linear probe above initial weights, paired": {name: one.baseline for name, one in plan.variants.items()},
+        "linear probe above off the shelf, paired": {name: one.off_the_shelf for name, one in plan.variants.items()},
+    }
+    pairs = {group: others for group, others in pairs.items() if any(others.values())}
+    if len(plan.seeds) == 1 or not keys or not pairs:
         return []
-    made = [
-        ["", "linear probe above initial weights, paired", *[""] * (len(keys) - 1)],
-        ["variant", *(_percent(key.fraction) for key in keys)],
-    ]
-    for variant in paired:
-        found = [compared.difference(variant, images, key) for key in keys]
-        made.append([variant, *(UNKNOWN if one is None else one.text(100) for one in found)])
+    made = [["", *(cell for group in pairs for cell in (group, *[""] * (len(keys) - 1)))]]
+    made.append(["variant", *(_percent(key.fraction) for _ in pairs for key in keys)])
+    for variant in plan.variants:
+        others = [of_group[variant] for of_group in pairs.values()]
+        if any(others):
+            made.append(
+                [variant, *(_difference(compared, variant, other, images, key) for other in others for key in keys)]
+            )
     return made
+
+
+def _difference(compared: Compared, variant: str, other: str, images: str, key: Key) -> str:
+    found = compared.difference(variant, other, images, key) if other else None
+    return UNKNOWN if found is None else found.text(100)
 
 
 def further(compared: Compared, images: str) -> Rows:
@@ -104,6 +116,7 @@ def notes(compared: Compared) -> list[str]:
         said.append(f"Shown where it is not the backbone: {shown}.")
     if taught := [name for name, one in plan.variants.items() if one.needs_labels]:
         said.append(f"Pretrained with every training label, whatever share the head is given: {_listed(taught)}.")
+    said += _of_weights(compared)
     if labelled:
         said += _of_initial_weights(compared) + _of_fine_tuning(compared)
     if any(compared.cost(variant, "pretrain", "seconds") is None for variant in plan.variants):
@@ -117,19 +130,48 @@ def _of_initial_weights(compared: Compared) -> list[str]:
     return [f"No initial weights of the same backbone to be compared with: {_listed(unpaired)}."] if unpaired else []
 
 
+def _of_weights(compared: Compared) -> list[str]:
+    """What off the shelf is, and what starts from it."""
+    given = {name: one for name, one in compared.plan.variants.items() if one.weights}
+    said = [
+        f"Off the shelf: {name} is the weights {one.weights} as they come, at {one.input_size} pixels."
+        for name, one in given.items()
+        if not one.trained
+    ]
+    if continued := [f"{name} ({one.weights})" for name, one in given.items() if one.trained]:
+        said.append(f"Pretrained on from given weights: {_listed(continued)}.")
+    paired = {name: one.off_the_shelf for name, one in compared.plan.variants.items() if one.off_the_shelf}
+    if paired and len([one for one in given.values() if not one.trained]) > 1:
+        pairs = _listed([f"{name} above {other}" for name, other in paired.items()])
+        said.append(f"Above off the shelf means: {pairs}.")
+    return said
+
+
 def _of_fine_tuning(compared: Compared) -> list[str]:
     plan = compared.plan
     if not plan.fine_tune:
         return []
-    budget = plan.evaluation["fine_tuning"]
-    rates = ", ".join(f"{rate:g}" for rate in budget["learning_rates"])
-    said = [
-        f"fine-tuned: {budget['steps']} steps of {budget['batch_size']} images for each of the learning rates {rates}; "
-        f"the best state on val is kept."
-    ]
-    if untrained := [name for name in plan.fine_tune if not plan.variants[name].trained]:
+    said = _budget(plan.evaluation["fine_tuning"])
+    untrained = [name for name in plan.fine_tune if not plan.variants[name].trained and not plan.variants[name].weights]
+    if untrained:
         said.append(f"Not pretrained, so that to fine-tune it is to train it from scratch: {_listed(untrained)}.")
     return said
+
+
+def _budget(budget: dict[str, Any]) -> list[str]:
+    """What a fine-tuning may cost, and what it is regularised with, in words."""
+    passes = "1 pass" if budget["epochs"] == 1 else f"{budget['epochs']:g} passes"
+    most = "" if budget["max_steps"] is None else f" and at most {budget['max_steps']}"
+    views = budget["augmentation"] or {}
+    changed = [name for name in ("crop", "flip", "jitter", "greyscale", "blur", "solarise") if views.get(name)]
+    changed += [name for name in ("randaugment", "mixup") if budget.get(name)]
+    rates = _listed([f"{rate:g}" for rate in budget["learning_rates"]])
+    ahead = f", the one ahead on val after 1/{budget['evaluations']} of the steps" if "," in rates else ""
+    return [
+        f"fine-tuned: {passes} over the labels, at least {budget['min_steps']}{most} steps of {budget['batch_size']} "
+        f"images ({_listed(changed) or 'as they are'}).",
+        f"Its learning rate: {rates}{ahead}; its state: the best on val.",
+    ]
 
 
 def _columns(compared: Compared, images: str) -> list[tuple[str, str, Key]]:

@@ -1,26 +1,24 @@
-"""Choose the active suite and the images: `python -m tasks.configuration.choose [--suite NAME] [--data DATA]`.
+"""Choose the active suite, the images, and the weights that a suite is about:
+`python -m tasks.configuration.choose [--suite NAME] [--data DATA] [--weights FILE [--model MODEL]]`.
 
 Whatever is chosen, the form of what is written is checked, before DVC reads it.
 """
 
 import argparse
-import io
 import re
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from ssl_core.errors import Refused
-from tasks.configuration import files, form
+from tasks.configuration import editing, files, form
 from tasks.stage import atomic_file, stage
 
 
-def main(suite: str, data: str) -> None:
-    """Change dvc.yaml's first line, and params.yaml's images, where something is chosen; say what was changed.
+def main(suite: str, data: str, weights: str = "", model: str = "") -> None:
+    """Change dvc.yaml's first line, params.yaml's images and weights, and the suite's backbone, as chosen; then say so.
 
-    Raises `Refused`, and leaves both files as they were, where the suite cannot be had with these images.
+    Raises `Refused`, and leaves the files as they were, where the suite cannot be had with these images and weights.
     """
     if suite:
         form.check_suite_name(suite)
@@ -29,65 +27,79 @@ def main(suite: str, data: str) -> None:
     params = files.read(files.PARAMS)
     form.check_params(params)
     form.check_methods(files.read(files.METHODS))
-    before = {changed: changed.read_bytes() for changed in (files.GRAPH, files.PARAMS)}
-    if data:
-        choose_data(data)
-    if suite:
-        choose_suite(file)
-    if any(changed.read_bytes() != content for changed, content in before.items()):
-        _refuse_impossible(before)
+    if (weights or model) and file != files.WEIGHTS:
+        raise Refused(f"WEIGHTS and MODEL are for {files.WEIGHTS}, and the suite is {file}: say SUITE=weights too")
+    if model and not weights:
+        raise Refused(f"MODEL is {model}, and says of which network WEIGHTS are: give it too, a file or pretrained")
+    before = {changed: changed.read_bytes() for changed in (files.GRAPH, files.PARAMS, file)}
+    try:
+        changes = [*_choose(data, weights, model), *(choose_suite(file) if suite else [])]
+        if any(changed.read_bytes() != content for changed, content in before.items()):
+            _refuse_impossible()
+    except BaseException:  # a key pressed, or a mistake here, is no reason to leave the user's files half changed
+        _put_back(before)
+        raise
+    for change in changes:
+        print(change)
 
 
-def _refuse_impossible(before: dict[Path, bytes]) -> None:
-    """Configure what was chosen; where that is refused, put the files back."""
+def _choose(data: str, weights: str, model: str) -> list[str]:
+    """Change what params.yaml and the suite `weights` say of images and weights; what was changed."""
+    changes = choose_data(data) if data else []
+    if weights:
+        from tasks.configuration.choose_weights import choose_weights  # which takes seconds to import
+
+        changes += choose_weights(weights, model)
+    return changes
+
+
+def _refuse_impossible() -> None:
+    """Configure what was chosen."""
     from tasks.configuration import resolve
 
-    try:
-        resolve.load()
-    except Refused:
-        for changed, content in before.items():
-            with atomic_file(changed) as opened:
-                opened.write_bytes(content)
+    resolve.load()
+
+
+def _put_back(before: dict[Path, bytes]) -> None:
+    changed = [file for file, content in before.items() if file.read_bytes() != content]
+    for file in changed:
+        with atomic_file(file) as opened:
+            opened.write_bytes(before[file])
+    if changed:
         print("nothing was changed")
-        raise
 
 
-def choose_suite(file: Path) -> None:
-    """Have the first line of dvc.yaml name a suite's file."""
+def choose_suite(file: Path) -> list[str]:
+    """Have the first line of dvc.yaml name a suite's file; what was changed."""
     before = files.active_suite()
     if before == file:
-        return
+        return []
     first, _, rest = files.GRAPH.read_text().partition("\n")
     with atomic_file(files.GRAPH) as opened:
         opened.write_text(f"{first.replace(before.as_posix(), file.as_posix(), 1)}\n{rest}")
-    print(f"{files.GRAPH}: the active suite is {file}, and was {before}")
+    return [f"{files.GRAPH}: the active suite is {file}, and was {before}"]
 
 
-def choose_data(data: str) -> None:
+def choose_data(data: str) -> list[str]:
     """Have params.yaml's images be these, comma-separated: names of its data sets, folders or archives.
 
-    A folder or an archive that is no data set yet becomes one. Raises `Refused` where there is nothing of that name.
+    A folder or an archive that is no data set yet becomes one. Gives what was changed. Raises `Refused` where there is
+    nothing of that name.
     """
-    yaml = YAML()
-    yaml.width, yaml.preserve_quotes = 4096, True
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-    written = yaml.load(files.PARAMS.read_text())
-    names = [_named(one.strip(), written["data"]) for one in data.split(",")]
-    for name in names:
-        if names.count(name) > 1:
-            raise Refused(f"DATA names {name} twice: {data}")
-    if list(written["images"]) == names:
-        return
-    print(f"{files.PARAMS}: images is {names}, and was {list(written['images'])}")
-    written["images"][:] = names
-    made = io.StringIO()
-    yaml.dump(written, made)
-    with atomic_file(files.PARAMS) as opened:
-        opened.write_text(made.getvalue())
+    changes: list[str] = []
+    with editing.edited(files.PARAMS) as written:
+        names = [_named(one.strip(), written["data"], changes) for one in data.split(",")]
+        for name in names:
+            if names.count(name) > 1:
+                raise Refused(f"DATA names {name} twice: {data}")
+        if list(written["images"]) != names:
+            changes.append(f"{files.PARAMS}: images is {names}, and was {list(written['images'])}")
+            written["images"][:] = names
+    return changes
 
 
-def _named(given: str, known: CommentedMap) -> str:
-    """The name of a data set; a folder or an archive is found again by its path, or added."""
+def _named(given: str, known: CommentedMap, changes: list[str]) -> str:
+    """The name of a data set; a folder or an archive is found again by its path, or added, which `changes` then say."""
     if given in known:
         return given
     path = Path(given).expanduser()
@@ -99,22 +111,19 @@ def _named(given: str, known: CommentedMap) -> str:
             return str(name)
     from ssl_core.data import folder
 
-    name = _free(re.sub(r"\W", "_", path.resolve().name.split(".")[0], flags=re.ASCII) or "images", known)
-    added: Any = CommentedMap(source="folder", path=str(path.resolve()), image_size=folder.peek(path))
-    added.fa.set_flow_style()
+    name = files.free(re.sub(r"\W", "_", path.resolve().name.split(".")[0], flags=re.ASCII) or "images", known)
+    added = editing.in_flow(source="folder", path=str(path.resolve()), image_size=folder.peek(path))
     known.insert(0, name, added)
-    print(f"{files.PARAMS}: data has {name}: {dict(added)}")
+    changes.append(f"{files.PARAMS}: data has {name}: {dict(added)}")
     return name
-
-
-def _free(name: str, known: CommentedMap) -> str:
-    return next(tried for i in range(len(known) + 1) if (tried := f"{name}_{i + 1}" if i else name) not in known)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tasks.configuration.choose")
     parser.add_argument("--suite", default="", help="the name of a file in suites")
     parser.add_argument("--data", default="", help="data sets of params.yaml, folders or archives, comma-separated")
+    parser.add_argument("--weights", default="", help="a file of weights, or its name in params.yaml, or pretrained")
+    parser.add_argument("--model", default="", help="the weights' network: timm's name, or torchvision/NAME")
     chosen = parser.parse_args()
     with stage():
-        main(chosen.suite, chosen.data)
+        main(chosen.suite, chosen.data, chosen.weights, chosen.model)

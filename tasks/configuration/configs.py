@@ -7,11 +7,13 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from ruamel.yaml import YAML
 
+from ssl_core.backbones import Normalisation
+from ssl_core.backbones.fitting import Fitted
 from ssl_core.data import DataConfig
 from ssl_core.errors import Refused
 from ssl_core.evaluation import EvaluationConfig, FineTuningConfig
 from ssl_core.heads import ProjectorConfig
-from tasks.configuration import files, modules, plan
+from tasks.configuration import files, modules, plan, weighed
 from tasks.configuration.compute import Compute
 from tasks.configuration.parameters import Evaluation
 from tasks.configuration.plan import Plan, Planned
@@ -31,22 +33,33 @@ class Preparing(BaseModel):
 
 
 class Pretraining(Variant):
-    """What `pretrain` reads: the variant, and a digest of the code that its objective and its backbone stand on."""
+    """What `pretrain` reads: the variant, and a digest of the code that its objective and its backbone stand on.
+
+    `library`: that of the backbone's code, where it is not here, with its version. `weights_sha256` is of the file that
+    the backbone's `weights` names, and `normalisation` (mean, deviation) what that file says of its images, if it does.
+    """
 
     variant: str
     method: str
     compute: Compute
     code: str
+    library: str | None = None
+    weights_sha256: str | None = None
+    normalisation: Normalisation | None = None
 
 
 class Embedding(BaseModel):
-    """What `embed` reads: the representations, first what the table shows, and a digest of their code."""
+    """What `embed` reads: the representations, first what the table shows, and a digest of their code.
+
+    `library`: that of the backbone's code, where it is not here, with its version.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     representations: list[str]
     compute: Compute
     code: str
+    library: str | None = None
 
 
 class Probing(BaseModel):
@@ -111,12 +124,11 @@ def write(configuration: Configuration, folder: Path) -> None:
         data = dataclasses.replace(settings.data[name], image_size=settings.image_size)
         dump(Preparing, name, {"data": data, "labels_needed": i > 0})
     for name, one in configuration.resolved.items():
-        code = modules.digest(one.variant.objective_class, type(one.variant.objective), type(one.variant.backbone))
-        made = {"variant": name, "method": one.method, **dict(one.variant), "compute": settings.compute, "code": code}
-        dump(Pretraining, name, made)
-        code = modules.digest(type(one.variant.backbone), ProjectorConfig)
-        shown = configuration.representations(name)
-        dump(Embedding, name, {"representations": shown, "compute": alone, "code": code})
+        made = {"variant": name, "method": one.method, **dict(one.variant), "compute": settings.compute}
+        dump(Pretraining, name, made | _stood_on(one.variant, list(settings.weights)))
+        backbone = one.variant.backbone
+        code = {"code": modules.digest(type(backbone), ProjectorConfig), "library": backbone.library}
+        dump(Embedding, name, {"representations": configuration.representations(name), "compute": alone, **code})
     evaluation = settings.evaluation
     dump(Probing, "", {"evaluation": _shared(evaluation), "compute": alone})
     labels = {"label_fractions": evaluation.label_fractions, "weight_decays": evaluation.weight_decays}
@@ -124,9 +136,22 @@ def write(configuration: Configuration, folder: Path) -> None:
     put(plan.file(configuration.suite.suite), plain(Plan, dataclasses.asdict(planned(configuration))))
 
 
+def _stood_on(variant: Variant, known: list[str]) -> dict[str, Any]:
+    """Code, library and file that a variant's weights come from; `known` are the names of files."""
+    given = variant.backbone.weights
+    classes = [variant.objective_class, type(variant.objective), type(variant.backbone)]
+    found = weighed.read(given) if given in known else None
+    return {
+        "code": modules.digest(*classes, *([Fitted] if given else [])),
+        "library": variant.backbone.library,
+        "weights_sha256": found and found.sha256,
+        "normalisation": found and found.normalisation,
+    }
+
+
 def planned(configuration: Configuration) -> Plan:
     """The suite as it is compared and shown."""
-    asked = configuration.suite
+    asked, size = configuration.suite, configuration.parameters.image_size
     return Plan(
         suite=asked.suite,
         question=asked.question,
@@ -141,6 +166,9 @@ def planned(configuration: Configuration) -> Plan:
                 objective=one.variant.objective.name,
                 family=one.variant.objective_class.family,
                 baseline=configuration.baseline(name),
+                off_the_shelf=configuration.off_the_shelf(name),
+                weights=one.variant.backbone.weights or "",
+                input_size=one.variant.backbone.seen(size, size),
                 representations=configuration.representations(name),
                 trained=one.variant.objective_class.trained,
                 needs_labels=one.variant.objective_class.needs_labels,

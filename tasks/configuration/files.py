@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from ruamel.yaml import YAML, YAMLError
 from ssl_core.errors import Refused
 
 PARAMS, METHODS, SUITES, GRAPH = Path("params.yaml"), Path("methods.yaml"), Path("suites"), Path("dvc.yaml")
+WEIGHTS = SUITES / "weights.yaml"
+"""The suite that is about given weights."""
 CONFIGS = Path("configs")
 """What `configure` writes, and nothing else: a folder that DVC owns."""
 
@@ -58,6 +60,11 @@ def allowed(given: str, names: list[str]) -> str:
     """How a sentence on an unknown name ends: with the name that was meant, or all that there are."""
     near = difflib.get_close_matches(given, names, n=1)
     return f": did you mean {near[0]}?" if near else f"; allowed are {', '.join(names)}"
+
+
+def free(name: str, known: Collection[object]) -> str:
+    """A name that is not known yet: this one, or this with a number."""
+    return next(tried for i in range(len(known) + 1) if (tried := f"{name}_{i + 1}" if i else name) not in known)
 
 
 def keys(file: Path) -> Callable[[list[str | int]], str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_core.errors import Refused
+from ssl_core.pretrained import PRETRAINED
 from tasks.configuration import files
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -16,7 +17,7 @@ DATA_NAME = re.compile(r"[A-Za-z0-9_]+")
 """Without '-': stage names put a cell's and a data set's name together with one."""
 NEEDED = ("suite", "variants", "seeds", "fine_tune")
 """The keys of a suite that dvc.yaml reads."""
-OF_PARAMS = ("images", "data", "evaluation", "compute", "tracking")
+OF_PARAMS = ("images", "data", "weights", "evaluation", "compute", "tracking")
 OF_SUITES = ("question", "source", "seeds", "fine_tune", "representations", "claims")
 OF_METHODS = ("objective", "representation")
 OF_VARIANTS = (*OF_METHODS, "backbone", "augmentation", "pretraining")
@@ -48,6 +49,21 @@ def check_params(written: dict[str, Any]) -> None:
     for name in images:
         if name not in known:
             raise Refused(f"{files.PARAMS}: images names '{name}'{files.allowed(str(name), known)}")
+    _check_weights(written.get("weights"))
+
+
+def _check_weights(weights: Any) -> None:
+    if not isinstance(weights, dict):
+        raise Refused(f"{files.PARAMS}: weights is {weights!r}; a mapping is needed, of files by name: {{}} for none")
+    for name, path in weights.items():
+        where = f"{files.PARAMS}: weights"
+        _check_name(where, name, NAME, "digits, '_' and '-'")
+        if name == PRETRAINED:
+            raise Refused(f"{where}.{name}: that name is kept for what timm or torchvision download; take another")
+        if not isinstance(path, str) or not path:
+            raise Refused(f"{where}.{name} is {path!r}; the path of a file is needed")
+        if path.startswith("~"):
+            raise Refused(f"{where}.{name} is {path}, which DVC does not expand: write {Path(path).expanduser()}")
 
 
 def check_methods(written: dict[str, Any]) -> None:

@@ -27,12 +27,16 @@ class Tracking:
 
 
 class Parameters(BaseModel):
-    """All of `params.yaml`. `images` names data sets: pretrained on the first, evaluated on every one."""
+    """All of `params.yaml`. `images` names data sets: pretrained on the first, evaluated on every one.
+
+    `weights`: files to start from, or to compare with, by name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     images: list[str]
     data: dict[str, Annotated[DataConfig, Field(discriminator="source")]]
+    weights: dict[str, str]
     defaults: dict[str, Any]
     evaluation: Evaluation
     compute: Compute

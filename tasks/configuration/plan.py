@@ -13,7 +13,9 @@ from tasks.configuration import files
 class Planned:
     """A variant of the suite.
 
-    `baseline`: the suite's variant with the initial weights of the same backbone; empty where there is none.
+    It is paired with the suite's variants of the same backbone that train nothing: `baseline`, its initial weights;
+    `off_the_shelf`, given ones as they come; each empty where there is none. `weights`: those that it starts from;
+    `input_size`: the side in pixels of what its backbone sees.
     `representations`: what is embedded and probed, the first being what the table shows. `trained`: whether there is
     anything to pretrain; `needs_labels` and `needs_colours`: what its objective asks of the images. `changes`: what the
     variant says beside its method.
@@ -23,6 +25,9 @@ class Planned:
     objective: str
     family: str
     baseline: str
+    off_the_shelf: str
+    weights: str
+    input_size: int
     representations: list[str]
     trained: bool
     needs_labels: bool
@@ -55,6 +60,14 @@ class Plan:
     def results(self) -> Path:
         """Where the suite's comparison lies."""
         return Path("results") / self.suite
+
+    def exported(self, cell: Cell) -> tuple[str, Path] | None:
+        """The representation that an export of a cell makes, the first evaluated one, and the weights' file.
+
+        None where the projector's alone is evaluated, which is no backbone to take along.
+        """
+        named = [one for one in self.variants[cell.variant].representations if one != "projector"]
+        return (named[0], cell.folder("pretrain") / f"{named[0]}.safetensors") if named else None
 
 
 def file(suite: str) -> Path:

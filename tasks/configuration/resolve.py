@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ssl_core.augmentation import recipes
+from ssl_core.backbones import BackboneConfig
 from ssl_core.errors import Refused
+from ssl_core.pretrained import PRETRAINED
+from ssl_core.training.pretraining import PretrainingConfig
 from tasks.configuration import files, form, layers, modules, parameters, suite, variant
 from tasks.configuration.files import allowed
 from tasks.configuration.layers import Place, Said, said
@@ -59,11 +62,31 @@ class Configuration:
 
     def baseline(self, name: str) -> str:
         """The suite's variant with the initial weights of the same backbone; nothing where there is no other."""
-        wanted = self.resolved[name].variant.backbone
-        others = (
-            other for key, other in self.resolved.items() if key != name and not other.variant.objective_class.trained
-        )
-        return next((other.name for other in others if other.variant.backbone == wanted), "")
+        return next(self._untrained(name, "none"), "")
+
+    def off_the_shelf(self, name: str) -> str:
+        """The suite's variant with given weights of the same backbone, as they come; nothing where there is no other.
+
+        A variant that starts from weights has that of the same ones alone; one from scratch has the first of several.
+        An untrained variant has none.
+        """
+        one = self.resolved[name].variant
+        found = self._untrained(name, "given") if one.objective_class.trained else iter(())
+        wanted = one.backbone.weights
+        return next((key for key in found if wanted in (None, self.resolved[key].variant.backbone.weights)), "")
+
+    def _untrained(self, name: str, weights: str) -> Iterator[str]:
+        """The other variants that train nothing and take such weights, of the same backbone."""
+        wanted = _bare(self.resolved[name].variant.backbone)
+        for key, other in self.resolved.items():
+            kind = other.variant.objective_class
+            if key != name and not kind.trained and kind.weights == weights and _bare(other.variant.backbone) == wanted:
+                yield key
+
+
+def _bare(backbone: BackboneConfig) -> BackboneConfig:
+    """The network alone: without its weights, and which of its stages are not trained."""
+    return dataclasses.replace(backbone, weights=None, frozen_stages=0)
 
 
 def load() -> Configuration:
@@ -185,7 +208,7 @@ def _with_defaults(content: dict[str, Any], tree: Any, made: Variant) -> dict[st
         "objective": type(made.objective),
         "backbone": type(made.backbone),
         "augmentation": type(made.augmentation[0]) if made.augmentation else Variant,
-        "pretraining": type(made.pretraining),
+        "pretraining": PretrainingConfig,
     }
 
     def placed(value: Any, branch: Any, default: Place) -> Any:
@@ -206,6 +229,7 @@ def _with_defaults(content: dict[str, Any], tree: Any, made: Variant) -> dict[st
 def _refuse_impossible(configuration: Configuration, file: Path) -> None:
     for name, one in configuration.resolved.items():
         where = f"{file}: variants.{name}"
+        _refuse_unknown_weights(one, list(configuration.parameters.weights))
         try:
             variant.check(one.variant, configuration.parameters.image_size)
         except ValueError as error:
@@ -229,6 +253,14 @@ def _refuse_impossible(configuration: Configuration, file: Path) -> None:
             f"{file}: claims.{transfers[0]} is about other images than those pretrained on, and {files.PARAMS} names "
             f"none: add a data set to images, behind {configuration.parameters.images[0]}"
         )
+
+
+def _refuse_unknown_weights(one: Resolved, known: list[str]) -> None:
+    given = one.variant.backbone.weights
+    if given is not None and given not in (*known, PRETRAINED):
+        said_at = layers.place(one.places, ("backbone", "weights"), Place(str(files.METHODS)))
+        near = allowed(given, known) if known else ": they are none yet"
+        raise Refused(f"{said_at} is '{given}', which {files.PARAMS}'s weights do not have{near}")
 
 
 def _arms(asked: Suite) -> Iterator[tuple[str, suite.Arm]]:
