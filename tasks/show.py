@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tasks.cells import PREPARED
+from tasks.cells import MADE, PREPARED
 from tasks.comparison import sources
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan
@@ -24,6 +24,8 @@ DELIVERED = Path("results/.delivered")
 """What MLflow was last given: of which suite, by what digest, to which store."""
 TOOLS = ("torch", "torchvision", "dvc", "mlflow", "prefect")
 """Whose versions the report names."""
+CHAMPIONS = ("exporting/loading.py", "tracking/record.py", "weights.py", "configuration/plan.py")
+"""What decides, beside the comparison's own code, which cell the report offers and what it says of it."""
 
 
 def main() -> None:
@@ -70,6 +72,7 @@ def _parts(plan: Plan) -> Iterator[tuple[str, bytes]]:
     small = [
         here,
         *sorted(file for file in (here.parent / "comparison").iterdir() if file.suffix in {".py", ".jinja"}),
+        *(here.parent / name for name in CHAMPIONS),
         *(plan.results / name for name in ("comparison.csv", "troubles.json", "sources.json")),
         *(PREPARED / images / "card.json" for images in plan.images),
     ]
@@ -77,7 +80,14 @@ def _parts(plan: Plan) -> Iterator[tuple[str, bytes]]:
         yield file.name, file.read_bytes() if file.exists() else b""
     yield "figures", json.dumps(sources.digests(plan)).encode()
     yield "observations", json.dumps([observations.read(*work) for work in sources.works(plan)]).encode()
+    yield "there", json.dumps(list(_there(plan))).encode()
     yield "tools", json.dumps(versions()).encode()
+
+
+def _there(plan: Plan) -> Iterator[str]:
+    """The large files, which `dvc pull` brings: what is in them their identities say, but not whether they are here."""
+    for cell in plan.cells:
+        yield from sorted(file.as_posix() for file in (MADE / cell.name).rglob("*"))
 
 
 def _make(plan: Plan) -> str:

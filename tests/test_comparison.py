@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import html
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -17,14 +19,16 @@ from PIL import Image
 from ruamel.yaml import YAML
 from scipy import stats
 
+from ssl_core.backbones import ResNetConfig, build
 from ssl_core.data import prepared
 from ssl_core.errors import Refused
-from tasks import compare, show
+from tasks import compare, export, show, weights
 from tasks.cells import PREPARED, Cell
 from tasks.comparison import compared, frame, neighbourhoods, report, sources, table
 from tasks.comparison.intervals import difference, estimate
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan, Planned
+from tasks.tracking import record
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = {
@@ -35,7 +39,10 @@ ACCURACY = {
     ("random", 0): 0.50, ("random", 1): 0.60, ("simclr", 0): 0.70, ("simclr", 1): 0.82,
     ("random_vit", 0): 0.61, ("random_vit", 1): 0.63, ("mae", 0): 0.64, ("mae", 1): 0.68,
 }  # fmt: skip
-BUDGET = {"steps": 100, "batch_size": 64, "learning_rates": [0.001, 0.003], "evaluations": 3, "val_images": 2000}
+BUDGET = {
+    "epochs": 2.0, "min_steps": 50, "max_steps": 300, "batch_size": 64, "learning_rates": [0.001, 0.003],
+    "augmentation": {"crop": {"scale": [0.6, 1.0]}, "flip": 0.5, "jitter": None}, "mixup": 0.8, "evaluations": 3,
+}  # fmt: skip
 CLASSES = 3
 
 
@@ -47,6 +54,9 @@ def suite(seeds: list[int] | None = None, **changes: Any) -> Plan:
             objective="random" if family == "baseline" else name,
             family=family,
             baseline=BASELINES.get(name, ""),
+            off_the_shelf="",
+            weights="",
+            input_size=28,
             representations=["backbone"],
             trained=family != "baseline",
             needs_labels=False,
@@ -153,7 +163,7 @@ def _cell(plan: Plan, cell: Cell, generator: np.random.Generator, unlabelled: tu
         if cell.variant in plan.fine_tune:
             tuned = [("fine_tuning", "linear", f, "test", "accuracy", 0.9) for f in (0.1, 1.0)] if labelled else []
             _figures(cell, "fine_tune", images, [(variant.representations[0], *one) for one in tuned])
-            made = {"0.1": {"labelled_images": 6, "learning_rate": 0.003, "step": 67}}
+            made = {"0.1": {"labelled_images": 6, "learning_rate": 0.003, "step": 67, "steps": 200}}
             _stage(cell, "fine_tune", images, "choices.json", json.dumps({variant.representations[0]: made}))
 
 
@@ -382,6 +392,7 @@ def test_the_table_shows_means_intervals_and_paired_differences() -> None:
     assert row(said, "mae", 1)[2].startswith("4.0±")  # above its own backbone's initial weights, not the other's
     assert "Mean ± 95 % interval over 2 seeds." in said.splitlines()
     assert "No initial weights" not in said
+    assert "off the shelf" not in said.lower()
 
 
 def test_the_usual_table_is_at_most_120_wide() -> None:
@@ -400,6 +411,39 @@ def test_without_initial_weights_nothing_is_paired() -> None:
     plan = project(with_variant(with_variant(suite(seeds=[0, 1]), "mae", baseline=""), "simclr", baseline=""))
     assert "initial weights, paired" not in text(plan)
     assert "initial weights, paired" not in page(plan)
+
+
+def test_what_is_above_off_the_shelf_stands_beside_what_is_above_initial_weights() -> None:
+    plan = with_variant(suite(seeds=[0, 1]), "random_vit", weights="imagenet", input_size=64, trained=False)
+    plan = with_variant(plan, "simclr", off_the_shelf="random_vit", weights="imagenet")
+    said = text(project(plan))
+    heading = next(line for line in said.splitlines() if "paired" in line)
+    assert re.split(" {2,}", heading.strip()) == [
+        "linear probe above initial weights, paired",
+        "linear probe above off the shelf, paired",
+    ]
+    paired = row(said, "simclr", 1)
+    above, shelf = paired[1 : len(paired) // 2 + 1], paired[len(paired) // 2 + 1 :]
+    assert above[-1].startswith("21.0±")
+    assert shelf[-1] == f"14.0±{stats.t.ppf(0.975, 1) * statistics.stdev([9, 19]) / 2**0.5:.1f}"
+    assert row(said, "mae", 1)[-1] == "-"
+    assert "Off the shelf: random_vit is the weights imagenet as they come, at 64 pixels." in said.splitlines()
+    assert "Pretrained on from given weights: simclr (imagenet)." in said.splitlines()
+    assert "above off the shelf, paired" in page(plan)
+    assert "Above off the shelf means" not in said
+
+
+def test_of_several_off_the_shelf_it_is_said_which_a_variant_is_compared_with() -> None:
+    plan = with_variant(suite(seeds=[0, 1]), "random_vit", weights="imagenet", trained=False)
+    plan = with_variant(plan, "random", weights="others", trained=False)
+    plan = with_variant(plan, "simclr", off_the_shelf="random_vit", weights="imagenet")
+    plan = with_variant(plan, "mae", off_the_shelf="random", weights="others")
+    said = text(project(plan)).splitlines()
+    (pairs,) = [line for line in said if line.startswith("Above off the shelf means: ")]
+    assert sorted(pairs.removeprefix("Above off the shelf means: ").removesuffix(".").split(", ")) == [
+        "mae above random",
+        "simclr above random_vit",
+    ]
 
 
 def test_the_names_of_groups_stand_apart_where_columns_are_narrow() -> None:
@@ -422,9 +466,21 @@ def test_fine_tuned_columns_are_of_the_variants_that_the_suite_names_with_the_bu
     assert "fine-tuned" in said.splitlines()[0]
     assert row(said, "simclr")[4:6] == ["90.0", "90.0"]
     assert row(said, "mae")[4:6] == ["-", "-"]
-    assert "fine-tuned: 100 steps of 64 images for each of the learning rates 0.001, 0.003" in said
+    assert (
+        "fine-tuned: 2 passes over the labels, at least 50 and at most 300 steps of 64 images (crop, flip, mixup).\n"
+        "Its learning rate: 0.001, 0.003, the one ahead on val after 1/3 of the steps; its state: the best on val."
+    ) in said
     assert "train it from scratch: random." in said
-    assert "fine-tuning learning rate 0.003, step 67" in page(plan)
+    assert "fine-tuning learning rate 0.003, step 67 of 200" in page(plan)
+
+
+def test_a_budget_without_a_cap_and_without_augmentation() -> None:
+    plain = BUDGET | {"epochs": 1.0, "max_steps": None, "learning_rates": [0.01], "augmentation": None, "mixup": 0.0}
+    said = text(project(suite(fine_tune=["simclr"], evaluation={"fine_tuning": plain})))
+    assert (
+        "fine-tuned: 1 pass over the labels, at least 50 steps of 64 images (as they are).\n"
+        "Its learning rate: 0.01; its state: the best on val."
+    ) in said
 
 
 def test_without_fine_tuning_nothing_is_said_of_it() -> None:
@@ -500,6 +556,50 @@ def test_the_report_opens_offline_and_escapes_names(classes: int) -> None:
     assert "<script" not in written
     assert "class <0>" not in written
     assert "<best>" not in written
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_the_report_says_how_the_champion_is_used_elsewhere(teacher: bool) -> None:
+    plan = suite() if not teacher else with_variant(suite(), "simclr", representations=["teacher", "backbone"])
+    plan, folder = project(plan), Cell(variant="simclr", seed=0).folder("pretrain")
+    assert "without Stopgrad" not in page_of(plan)
+    config, card = ResNetConfig(name="resnet18", stem="imagenet"), prepared.load(PREPARED / "drawn").card
+    network = build(config, 32)
+    weights.keep({"backbone": network, "teacher": network}, config, None, card, folder)
+    said = page_of(plan)
+    name = "teacher" if teacher else "backbone"
+    assert "The champion, without Stopgrad" in said
+    assert f"<code>{folder / name}.safetensors</code>" in said
+    assert (
+        html.escape(f'safetensors.torch.load_file("{name}.safetensors")', quote=True).replace("&quot;", "&#34;") in said
+    )
+
+
+def test_of_a_projector_alone_nothing_is_exported_and_nothing_offered() -> None:
+    plan = project(with_variant(suite(), "simclr", representations=["projector"]))
+    cell = Cell(variant="simclr", seed=0)
+    (cell.folder("pretrain") / "backbone.safetensors").write_bytes(b"")
+    with pytest.raises(Refused, match="the projector's output alone is evaluated"):
+        export.exported(plan, cell)
+    assert record.champion(plan) == cell
+    assert "without Stopgrad" not in page_of(plan)
+
+
+def test_the_report_offers_the_file_that_an_export_is_made_from() -> None:
+    plan = project(with_variant(suite(), "simclr", representations=["projector", "teacher"]))
+    config, card = ResNetConfig(name="resnet10", width=8), prepared.load(PREPARED / "drawn").card
+    cell = Cell(variant="simclr", seed=0)
+    weights.keep({"backbone": build(config, 32)}, config, None, card, cell.folder("pretrain"))
+    assert "without Stopgrad" not in page_of(plan)
+    weights.keep({"teacher": build(config, 32)}, config, None, card, cell.folder("pretrain"))
+    assert export.exported(plan, cell) == ("teacher", cell.folder("pretrain") / "teacher.safetensors")
+    assert "without Stopgrad" in page_of(plan)
+
+
+def page_of(plan: Plan) -> str:
+    """The report, compared anew."""
+    compare.main()
+    return page(plan)
 
 
 def test_the_report_survives_what_is_missing() -> None:
@@ -589,6 +689,8 @@ def test_what_could_not_be_delivered_is_tried_again(
         "observations/pretrain/pretrain-simclr-0.json",
         "data/prepared/drawn/card.json",
         "results/test/report.html",
+        "cells/simclr-0/pretrain/backbone.safetensors",
+        "cells/simclr-0/embed/drawn/backbone/test.npy",
     ],
 )
 def test_whatever_it_is_made_from_makes_it_anew(short_report: None, delivered: list[str], changed: str) -> None:
@@ -596,13 +698,28 @@ def test_whatever_it_is_made_from_makes_it_anew(short_report: None, delivered: l
     compare.main()
     show.main()
     file, report_file = Path(changed), Path("results/test/report.html")
-    if file == report_file:
+    if not file.exists():  # as before `dvc pull`
+        file.touch()
+    elif file == report_file or file.suffix == ".npy":
         file.unlink()
     else:
         file.write_text(file.read_text().replace("10.0", "99.0").replace("a.gz", "b.gz"))
     report_file.write_text("old") if report_file.exists() else None
     show.main()
     assert report_file.read_text() != "old"
+
+
+@pytest.mark.parametrize("changed", show.CHAMPIONS)
+def test_other_code_that_decides_on_the_champion_makes_it_anew(
+    short_report: None, delivered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    plan = project(suite())
+    shutil.copytree(ROOT / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(show, "__file__", str(tmp_path / "tasks" / "show.py"))
+    before = show.made_from(plan)
+    with (tmp_path / "tasks" / changed).open("a") as opened:
+        opened.write("# another rule\n")
+    assert show.made_from(plan) != before
 
 
 @pytest.mark.parametrize("changed", ["another store", "no store", "another suite"])

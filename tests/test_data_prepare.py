@@ -6,7 +6,7 @@ import os
 import shutil
 import tarfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ from PIL import Image
 
 from ssl_core import data
 from ssl_core.data import fashion_mnist, prepared, shapes, torchvision_sets
-from ssl_core.data.folder import FolderConfig, peek
+from ssl_core.data.decode import decode
+from ssl_core.data.folder import FolderConfig, folders, peek
 from ssl_core.data.prepared import Prepared
 from ssl_core.data.preparing import prepare
 from ssl_core.data.shapes import ShapesConfig
@@ -76,6 +77,36 @@ def test_the_same_input_gives_the_same_bytes_and_another_seed_another_cut(tmp_pa
     assert all(same)
     assert "pixels" not in files
     assert (tmp_path / "a" / "val_images.npy").read_bytes() != (tmp_path / "c" / "val_images.npy").read_bytes()
+
+
+def test_each_image_keeps_the_path_of_its_file(tmp_path: Path) -> None:
+    made = prepare_folder(tree(tmp_path / "photos"), tmp_path / "out")
+    for split in made.splits:
+        named = list(made.files(split))
+        assert len(set(named)) == len(made.labels(split))
+        for name, image, label in zip(named, made.images(split), made.labels(split), strict=True):
+            assert name.split("/")[0] == made.card.classes[label]
+            np.testing.assert_array_equal(image, decode((tmp_path / "photos" / name).read_bytes(), 8)[0])
+    (tmp_path / "out" / "val_files.jsonl").unlink()
+    with pytest.raises(Refused, match="an earlier version prepared these images"):
+        next(made.files("val"))
+
+
+@pytest.mark.parametrize("kind", ["tree", "gztar", "zip"])
+def test_the_folders_that_are_named_are_those_of_the_images(tmp_path: Path, kind: str) -> None:
+    photos = tree(tmp_path / "photos" / "deep", ("a-b", "a"), each=2)
+    (photos / ".hidden").write_text("not meant")
+    for name in ("README.txt", "a/0 notes.txt", "papers/damaged.png"):  # the last folder has no image
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_text("no image")
+    (photos / "a").joinpath("a link").symlink_to("../a-b", target_is_directory=True)
+    given = (
+        photos if kind == "tree" else Path(shutil.make_archive(str(tmp_path / "archive"), kind, tmp_path / "photos"))
+    )
+    read = [name for name, _ in data.read(FolderConfig(source="folder", path=str(given)), tmp_path).examples]
+    images = [name for name in read if name.endswith(".png") and "papers" not in name]
+    assert set(folders(given)) == {PurePosixPath(name).parts[:-1] for name in images}
+    assert len(folders(given)) < len({PurePosixPath(name).parent for name in read})
 
 
 def test_the_card_tells_the_data_of_each_split_apart(tmp_path: Path) -> None:

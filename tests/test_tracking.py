@@ -9,12 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import ENVIRONMENT, SMALL_SUITE, SUITE, choose_suite, clone, edit, run
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
+from ssl_core.augmentation import normalise
+from tasks import weights
 from tasks.cells import Cell
 
 pytestmark = pytest.mark.slow
@@ -75,7 +78,7 @@ def test_a_cell_is_one_run_that_says_everything(finished: Path) -> None:
     assert (tags["dataset"], tags["suite.small"], tags["seed"]) == ("small", "true", "0")
     assert re.fullmatch(r"[0-9a-f]{40}", tags["commit"])
     assert found.data.params["objective.temperature"] == "0.2"
-    assert found.data.params["evaluation.fine_tuning.steps"] == "4"
+    assert found.data.params["evaluation.fine_tuning.max_steps"] == "4"
     assert 0 < metrics["test/linear.accuracy.labels_100"] <= 1
     assert 0 < metrics["test/fine_tuned.accuracy.labels_100"] <= 1
     assert metrics["cost/pretrain.seconds"] > 0
@@ -100,13 +103,23 @@ def test_the_champion_loads_without_running_code(finished: Path, monkeypatch: py
 
     set_tracking_uri(f"sqlite:///{finished / 'mlflow.db'}")
     address = "models:/stopgrad-small@champion"
-    h = pytorch.load_model(address)(torch.zeros(3, 3, 16, 16))  # pyright: ignore[reportCallIssue]
-    assert h.shape == (3, 64)
-    assert get_model_info(address).signature is not None
-    weights = next((finished / "mlartifacts").rglob("backbone.safetensors"))
-    assert len(load_file(weights)) > 10
-    client = store(finished)
-    assert client.get_model_version_by_alias("stopgrad-small", "champion").tags["cell"] == "simclr-0"
+    loaded: Any = pytorch.load_model(address)
+    pixels = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
+    kept = weights.load(finished / SIMCLR.folder("pretrain"), "backbone")
+    with torch.inference_mode():
+        expected = kept.network(normalise(pixels, kept.mean, kept.std))
+        torch.testing.assert_close(loaded(pixels), expected, rtol=1e-4, atol=1e-5)
+    signature = get_model_info(address).signature
+    assert signature is not None
+    assert [(one.type, one.shape) for one in signature.inputs.inputs] == [(np.dtype("uint8"), (-1, 3, 16, 16))]
+    # PyTorch's, of every exported program. When it is gone, so may be the version's word on it.
+    with pytest.raises(NotImplementedError, match="eval"):
+        loaded.eval()
+    version = store(finished).get_model_version_by_alias("stopgrad-small", "champion")
+    assert "neither `eval()` nor" in version.description
+    assert version.tags["cell"] == "simclr-0"
+    beside = next((finished / "mlartifacts").rglob("backbone.safetensors"))
+    assert load_file(beside).keys() == kept.network.state_dict().keys()
 
 
 def test_a_killed_pretraining_is_continued_by_its_retry_and_by_the_delivery_in_the_same_run(tmp_path: Path) -> None:

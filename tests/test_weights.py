@@ -1,14 +1,16 @@
 """What a pretraining keeps on disk."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ssl_core import backbones, objectives
-from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.backbones import ResNetConfig, TorchvisionConfig, ViTConfig
 from ssl_core.data.prepared import Card
 from ssl_core.errors import Refused
 from ssl_core.heads import MomentumConfig, ProjectorConfig
@@ -46,6 +48,49 @@ def test_every_representation_is_kept_and_rebuilt_from_its_file_alone(tmp_path: 
         assert not loaded.network.training
         assert (loaded.image_size, loaded.mean, loaded.std) == (16, CARD.mean, CARD.std)
     assert not torch.equal(h, kept["teacher"](images))
+
+
+@pytest.mark.parametrize("config", EVERY, ids=["resnet10", "vit"])
+def test_a_file_has_the_networks_own_names_and_says_what_it_is(tmp_path: Path, config: Any) -> None:
+    made = objective(config)
+    weights.keep(made.kept(), config, HEAD, CARD, tmp_path, {"method": "simclr"})
+    for name in ("backbone", "teacher"):
+        file = tmp_path / f"{name}.safetensors"
+        assert load_file(file).keys() == made.encoder.network.state_dict().keys()
+        said = weights.metadata(file)
+        assert (said["library"], said["model"], said["dataset"], said["method"]) == (
+            "stopgrad", config.name, "noise", "simclr",
+        )  # fmt: skip
+        numbers = {key: json.loads(said[key]) for key in ("num_features", "image_size", "input_size", "mean", "std")}
+        assert numbers == {
+            "num_features": config.representation_size, "image_size": 16, "input_size": 16,
+            "mean": list(CARD.mean), "std": list(CARD.std),
+        }  # fmt: skip
+    with pytest.raises(Refused, match="run its pretrain stage again"):
+        weights.metadata(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("settings", "library"),
+    [
+        ({"name": "resnet18", "stem": "imagenet"}, "torchvision"),
+        ({"name": "resnet50", "stem": "imagenet"}, "torchvision"),
+        ({"name": "resnet18", "stem": "small"}, "stopgrad"),
+        ({"name": "resnet18", "stem": "imagenet", "width": 32}, "stopgrad"),
+        ({"name": "resnet10", "stem": "imagenet"}, "stopgrad"),
+    ],
+)
+def test_what_torchvision_has_is_told_from_what_it_has_not(settings: dict[str, Any], library: str) -> None:
+    config = ResNetConfig(**settings)
+    said = weights.described(config, backbones.build(config, 32), CARD)
+    assert (said["library"], said["model"]) == (library, settings["name"])
+
+
+def test_torchvisions_head_is_where_it_was_taken_off_and_not_any_identity() -> None:
+    config = TorchvisionConfig(name="torchvision", model="mobilenet_v3_small", input_size=32)
+    made = backbones.build(config, 16)
+    made.network.get_submodule("classifier").append(torch.nn.Identity())  # pyright: ignore[reportCallIssue]
+    assert weights.described(config, made, CARD)["head"] == "classifier.3"
 
 
 def test_the_same_networks_are_the_same_bytes(tmp_path: Path) -> None:

@@ -2,17 +2,21 @@
 
 import hashlib
 import itertools
+import os
 import statistics
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
 from ssl_core.data.decode import decode
+from ssl_core.data.layout import Folder
 from ssl_core.data.source import Reading, SourceConfig, described
 from ssl_core.errors import Refused
 
@@ -35,13 +39,41 @@ def read(config: FolderConfig, raw: Path) -> Reading:
         raise Refused(f"path is {config.path}, and nothing is there: give a folder of images, or an archive of one")
     if path.is_dir():
         return _read_tree(path)
-    if zipfile.is_zipfile(path):
-        return _read_archive(path, _zip_members)
     try:
-        tarfile.open(path).close()
+        if not zipfile.is_zipfile(path):
+            tarfile.open(path).close()
     except tarfile.TarError:
         raise Refused(f"path is {config.path}, which is no folder, .tar(.gz, .xz, .bz2) or .zip") from None
-    return _read_archive(path, _tar_members)
+    return _read_archive(path)
+
+
+def folders(path: Path) -> list[Folder]:
+    """The folders, in the order of `read`, that hold an image: by these alone `prepare` reads splits and classes.
+
+    Of each folder, files are decoded until one is an image. Raises `Refused` as `read` does.
+    """
+    found: dict[Folder, None] = {}
+    with _refusing_damage(path):
+        for name, content in _contents(path):
+            folder = PurePosixPath(name).parts[:-1]
+            if folder not in found and _is_image(content()):
+                found[folder] = None
+    return list(found)
+
+
+def _contents(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The paths that `read` gives, in its order, and what reads the content of each."""
+    if path.is_dir():
+        return ((name, (path / name).read_bytes) for name in _files(path))
+    return _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
+
+
+def _is_image(content: bytes) -> bool:
+    try:
+        decode(content, 8)
+    except Exception:  # whatever a damaged file makes Pillow raise, it is none
+        return False
+    return True
 
 
 def peek(path: str | Path) -> int:
@@ -67,17 +99,24 @@ def _shorter_sides(examples: Iterator[tuple[str, bytes | np.ndarray]]) -> Iterat
         yield min(original)
 
 
+def _files(root: Path) -> list[str]:
+    """The paths below `root` of its files, sorted: texts, of which ten million are no more than 1 GB of memory."""
+    found = []
+    for folder, _, files in os.walk(root):
+        below = os.path.relpath(folder, root)
+        paths = [PurePosixPath(below, file).as_posix() for file in files]
+        found += [path for path in paths if _meant(path) and (root / path).is_file()]
+    return sorted(found)
+
+
 def _read_tree(root: Path) -> Reading:
-    files = sorted(
-        (file for file in root.rglob("*") if file.is_file() and _meant(file.relative_to(root).as_posix())),
-        key=lambda file: file.relative_to(root).as_posix(),
-    )
+    files = _files(root)
     reading = Reading(examples=iter(()), count=len(files))
 
     def examples() -> Iterator[tuple[str, bytes]]:
         digest, size = hashlib.sha256(), 0
-        for file in files:
-            name, content = file.relative_to(root).as_posix(), file.read_bytes()
+        for name in files:
+            content = (root / name).read_bytes()
             digest.update(name.encode() + b"\0" + content)
             size += len(content)
             yield name, content
@@ -87,18 +126,12 @@ def _read_tree(root: Path) -> Reading:
     return reading
 
 
-def _read_archive(path: Path, members: Callable[[Path], Iterator[tuple[str, bytes]]]) -> Reading:
+def _read_archive(path: Path) -> Reading:
     reading = Reading(examples=iter(()))
 
     def examples() -> Iterator[tuple[str, bytes]]:
-        try:
-            yield from members(path)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise Refused(f"the archive {path.name} is damaged ({error}): fetch or make it again") from None
-        except RuntimeError as error:
-            raise Refused(f"the archive {path.name} cannot be read: {error}") from None
+        with _refusing_damage(path):
+            yield from ((name, content()) for name, content in _contents(path))
         with path.open("rb") as opened:
             reading.sources.append(described(path, hashlib.file_digest(opened, "sha256").hexdigest()))
 
@@ -106,7 +139,19 @@ def _read_archive(path: Path, members: Callable[[Path], Iterator[tuple[str, byte
     return reading
 
 
-def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise Refused(f"the archive {path.name} is damaged ({error}): fetch or make it again") from None
+    except RuntimeError as error:
+        raise Refused(f"the archive {path.name} cannot be read: {error}") from None
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with tarfile.open(path) as archive:
         for member in archive:
             _refuse_outside(member.name, path)
@@ -115,18 +160,20 @@ def _tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
                 _refuse_outside((base / member.linkname).as_posix(), path)
             content = archive.extractfile(member) if member.isfile() and _meant(member.name) else None
             if content is not None:
-                yield member.name, content.read()
+                yield member.name, content.read
         # A compressed archive that was cut off says so only when it is read to its end.
         while archive.fileobj is not None and archive.fileobj.read(2**20):
             pass
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _zip_members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with zipfile.ZipFile(path) as archive:
-        for member in sorted(archive.infolist(), key=lambda member: member.filename):
+        listed = sorted(archive.infolist(), key=lambda member: member.filename)
+        for member in listed:
             _refuse_outside(member.filename, path)
+        for member in listed:
             if not member.is_dir() and _meant(member.filename):
-                yield member.filename, archive.read(member)
+                yield member.filename, partial(archive.read, member)
 
 
 def _meant(name: str) -> bool:

@@ -19,6 +19,9 @@ SPLITS = {
     "unlabeled": "unlabelled",
 }
 
+Folder = tuple[str, ...]
+"""The parts of a path but for its file's name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -31,23 +34,34 @@ class Layout:
 
 def read(paths: list[str]) -> Layout:
     """Read `[split/][class/]...name` off each path; a folder that holds everything is no class."""
-    folders = _without_common([PurePosixPath(path).parts[:-1] for path in paths])
-    tops = {parts[0].lower() for parts in folders if parts}
-    split_first = bool(tops) and tops <= SPLITS.keys() and all(folders)
-    splits, names = [], []
-    for parts in folders:
-        splits.append(SPLITS[parts[0].lower()] if split_first else "train")
-        parts = parts[1:] if split_first else parts
-        names.append(parts[0] if parts and splits[-1] != "unlabelled" else None)
+    places = read_folders([PurePosixPath(path).parts[:-1] for path in paths])
+    splits, names = [split or "train" for split, _ in places], [name for _, name in places]
     classes = sorted({name for name in names if name is not None})
     if len(classes) == 1:
         raise Refused(f"there is one class only, '{classes[0]}': give at least two, or a flat folder without labels")
     numbers = {name: i for i, name in enumerate(classes)}
     labels = np.array([-1 if name is None else numbers[name] for name in names], dtype=np.int64)
-    assigned = np.array(splits, dtype="<U10")
-    if classes:
-        assigned[(assigned == "train") & (labels < 0)] = "unlabelled"
-    return Layout(splits=assigned, labels=labels, classes=classes)
+    return Layout(splits=np.array(splits, dtype="<U10"), labels=labels, classes=classes)
+
+
+def read_folders(folders: list[Folder]) -> list[tuple[str | None, str | None]]:
+    """The split and the class that each folder of a tree says, None where it says none; of all that hold images.
+
+    Where there are classes, what is of none and no test or val image is unlabelled.
+    """
+    folders = _without_common(folders)
+    tops = {parts[0].lower() for parts in folders if parts}
+    split_first = bool(tops) and tops <= SPLITS.keys() and all(folders)
+    places = []
+    for parts in folders:
+        split = SPLITS[parts[0].lower()] if split_first else None
+        parts = parts[1:] if split_first else parts
+        places.append((split, parts[0] if parts and split != "unlabelled" else None))
+    if any(name for _, name in places):
+        places = [
+            ("unlabelled" if name is None and split in (None, "train") else split, name) for split, name in places
+        ]
+    return places
 
 
 def cut(layout: Layout, val_share: float, test_share: float, seed: int) -> np.ndarray:
@@ -66,7 +80,7 @@ def cut(layout: Layout, val_share: float, test_share: float, seed: int) -> np.nd
     return splits
 
 
-def _without_common(folders: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def _without_common(folders: list[Folder]) -> list[Folder]:
     """Drop the leading folders that all share, unless they are splits."""
     while folders and all(folders) and len({parts[0] for parts in folders}) == 1:
         if folders[0][0].lower() in SPLITS:

@@ -28,6 +28,8 @@ from ssl_core.errors import Refused
 
 WINDOW = 256
 """Images decoded side by side, and copied at once."""
+Image = tuple[np.ndarray, tuple[int, int], bool]
+"""What `decode` makes: uint8 [size, size, 3], the original (width, height), and whether it is grey."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path) -> 
         _copy(spool, index, folder / f"{split}_images.npy", digest.update)
         digest.update(found.labels[index].tobytes())
         np.save(folder / f"{split}_labels.npy", found.labels[index])
+        with (folder / f"{split}_files.jsonl").open("w") as opened:
+            opened.writelines(json.dumps(decoded.paths[i]) + "\n" for i in index)
         for key, values in reading.extra.items():
             np.save(folder / f"{split}_{key}.npy", values[index])
         per_class = [int((found.labels[index] == i).sum()) for i in range(len(found.classes))]
@@ -83,9 +87,9 @@ def decode_all(reading: Reading, size: int, pixels: Path) -> Decoded:
     """Append every image's pixels to the file `pixels`, in the order of the reading; what cannot be read is noted."""
     decoded = Decoded()
     progress = tqdm(total=reading.count, desc="prepare", unit="image", mininterval=0.5)
-    with ThreadPoolExecutor() as pool, pixels.open("wb") as opened, progress:
-        for window in _windows(reading.examples):
-            for (path, _), made in zip(window, pool.map(lambda example: _decode(example, size), window), strict=True):
+    with pixels.open("wb") as opened, progress:
+        for window in windows(reading, size):
+            for path, made in window:
                 if isinstance(made, str):
                     decoded.skipped.append({"file": path, "why": made})
                     continue
@@ -98,7 +102,18 @@ def decode_all(reading: Reading, size: int, pixels: Path) -> Decoded:
     return decoded
 
 
-def _decode(example: tuple[str, bytes | np.ndarray], size: int) -> tuple[np.ndarray, tuple[int, int], bool] | str:
+def windows(reading: Reading, size: int) -> Iterator[list[tuple[str, Image | str]]]:
+    """The reading's paths, each with what `decode` makes of its content or a word on why that is no image.
+
+    In the order of the reading, as many at a time as are decoded side by side.
+    """
+    with ThreadPoolExecutor() as pool:
+        for window in _windows(reading.examples):
+            made = pool.map(lambda example: _decode(example, size), window)
+            yield list(zip((path for path, _ in window), made, strict=True))
+
+
+def _decode(example: tuple[str, bytes | np.ndarray], size: int) -> Image | str:
     try:
         return decode(example[1], size)
     except Exception as error:  # whatever a damaged file makes Pillow raise, the next file is read

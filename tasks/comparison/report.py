@@ -9,12 +9,15 @@ from jinja2 import Environment, FileSystemLoader
 
 from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
+from tasks import weights
 from tasks.cells import PREPARED, Cell
 from tasks.comparison import charts, neighbourhoods, table
 from tasks.comparison.compared import Compared
 from tasks.configuration import files
 from tasks.configuration.plan import Plan
+from tasks.exporting import loading
 from tasks.stage import atomic_file
+from tasks.tracking import record
 
 CAPTIONS = {
     "views": "Each image above the views that pretraining made of it.",
@@ -61,6 +64,7 @@ def write(compared: Compared, file: Path, versions: dict[str, str]) -> None:
         captions=CAPTIONS,
         variants={name: _variant(plan, name) for name in plan.variants},
         versions=versions,
+        champion=_champion(plan),
     )
     with atomic_file(file) as partial:
         partial.write_text(content)
@@ -99,6 +103,22 @@ def _of_set(compared: Compared, images: str, data: Prepared) -> dict[str, Any]:
     }
 
 
+def _champion(plan: Plan) -> dict[str, Any] | None:
+    """How the weights of the cell that is best on val are used without this project; None where none are exported."""
+    cell = record.champion(plan)
+    found = plan.exported(cell) if cell else None
+    if found is None or not found[1].exists():
+        return None
+    _, file = found
+    described = weights.metadata(file)
+    return {
+        "cell": cell,
+        "file": file,
+        "library": described["library"],
+        "code": "\n".join([loading.imports(described), *loading.lines(described, file.name)]),
+    }
+
+
 def _variant(plan: Plan, name: str) -> dict[str, Any]:
     """What a variant is, and what was chosen for it, a sentence a choice."""
     planned = plan.variants[name]
@@ -121,7 +141,7 @@ def _choices(plan: Plan, cell: Cell, images: str) -> list[str]:
                 if stage == "probe":
                     choice = f"weight decay {one['linear']['weight_decay']:g}"
                 else:
-                    choice = f"fine-tuning learning rate {one['learning_rate']:g}, step {one['step']}"
+                    choice = f"fine-tuning learning rate {one['learning_rate']:g}, step {one['step']} of {one['steps']}"
                 share = f"{100 * float(fraction):g} % of the labels ({one['labelled_images']} images)"
                 said.append(f"{' '.join(where)}, {share}: {choice}")
     return said

@@ -33,7 +33,7 @@ def _deliver(plan: Plan) -> None:
     found = store.find({"suite_run": plan.suite})
     suite = found.info.run_id if found else store.create(plan.suite, {"suite_run": plan.suite})
     runs = {cell: _cell(store, plan, cell, suite) for cell in plan.cells}
-    champion = _champion(plan)
+    champion = record.champion(plan)
     if champion:
         _crown(store, plan, champion, runs[champion])
     store.tag(suite, {"question": plan.question, "champion": champion.name if champion else "none"})
@@ -79,21 +79,6 @@ def _fill(store: Store, plan: Plan, cell: Cell) -> str:
     store.client.log_artifact(run_id, str(files.CONFIGS / f"{cell.variant}.yaml"))
     store.client.set_terminated(run_id, "FINISHED")
     return run_id
-
-
-def _champion(plan: Plan) -> Cell | None:
-    """The cell that is best on val (the probe on the largest share of labels); a baseline only among baselines.
-
-    None without labels: the label-free figures compare runs of one method, not methods.
-    """
-    methods = [cell for cell in plan.cells if plan.variants[cell.variant].family != "baseline"]
-    scores: dict[Cell, float] = {}
-    for cell in methods or plan.cells:
-        found = record.figures(plan, cell)
-        shares = [name for name in found if name.startswith("val/linear.accuracy.labels_")]
-        if shares:
-            scores[cell] = found[max(shares, key=lambda name: float(name.rpartition("_")[2]))]
-    return max(scores, key=scores.__getitem__) if scores else None
 
 
 def _crown(store: Store, plan: Plan, cell: Cell, run_id: str) -> None:

@@ -63,7 +63,7 @@ def observing(stage: str, identity: str, device: "torch.device | None" = None) -
         "peak_memory_bytes": _peak_memory(device),
         "machine": f"{platform.node()} {platform.machine()}",
         "python": platform.python_version(),
-        **_commit(),
+        **commit(),
         **{name: value for name, value in vars(observation).items() if value},
     }
     if observation.images:
@@ -102,7 +102,7 @@ def _computing(device: "torch.device") -> dict[str, Any]:
     return {"device": name, "threads": torch.get_num_threads(), "torch": str(torch.__version__)}
 
 
-def _commit() -> dict[str, str]:
+def commit() -> dict[str, str]:
     """The commit, and whether tracked files differ from it; nothing where there is no git repository."""
     asked = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:

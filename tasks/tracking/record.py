@@ -95,6 +95,21 @@ def costs(plan: Plan, cell: Cell) -> dict[str, float]:
     }
 
 
+def champion(plan: Plan) -> Cell | None:
+    """The cell that is best on val (the probe on the largest share of labels); a baseline only among baselines.
+
+    None without labels: the label-free figures compare runs of one method, not methods.
+    """
+    methods = [cell for cell in plan.cells if plan.variants[cell.variant].family != "baseline"]
+    scores: dict[Cell, float] = {}
+    for cell in methods or plan.cells:
+        found = figures(plan, cell)
+        shares = [name for name in found if name.startswith("val/linear.accuracy.labels_")]
+        if shares:
+            scores[cell] = found[max(shares, key=lambda name: float(name.rpartition("_")[2]))]
+    return max(scores, key=scores.__getitem__) if scores else None
+
+
 def card(plan: Plan) -> str:
     """The data card of the images pretrained on."""
     return (PREPARED / plan.images[0] / "card.json").read_text()

@@ -12,6 +12,11 @@ from typing import Any
 from tasks.configuration import files
 from tasks.stage import root
 
+_LOADING = """\
+`mlflow.pytorch.load_model` gives a graph of `torch.export`: RGB pixels, uint8 [B, 3, H, W], 0 to 255, to
+representations [B, D]; normalisation and resizing are inside. It needs no code of the project and no pickle, and is in
+evaluation mode for good: PyTorch lets it have neither `eval()` nor `train()`. To train on, load
+`extra_files/backbone.safetensors`, whose metadata say into which network (`library`, `model`)."""
 BATCH = 1000
 """MLflow takes at most this many metrics at once."""
 
@@ -81,7 +86,8 @@ class Store:
     def register(self, run_id: str, pretrained: Path, representation: str, tags: dict[str, str]) -> str:
         """Log a representation's network as an exported graph with signature, its weights beside it, as a new version.
 
-        Gives the version of the model `stopgrad-<data set>`.
+        The graph takes raw pixels, as its signature says, and is in evaluation mode for good. Gives the version of the
+        model `stopgrad-<data set>`.
         """
         import mlflow
         import torch
@@ -89,15 +95,16 @@ class Store:
         from mlflow.models import infer_signature
 
         from tasks import weights
+        from tasks.exporting import pixels
 
         kept = weights.load(pretrained, representation)
-        example = torch.zeros(2, 3, kept.image_size, kept.image_size)
+        network, example = pixels.FromPixels(kept).eval(), pixels.example(kept)
         with torch.inference_mode():
-            signature = infer_signature(example.numpy(), kept.network(example).numpy())
+            signature = infer_signature(example.numpy(), network(example).numpy())
         mlflow.set_tracking_uri(self.uri)
         with mlflow.start_run(run_id=run_id):
             logged = pytorch.log_model(
-                kept.network,
+                network,
                 name="backbone",
                 signature=signature,
                 input_example=example.numpy(),
@@ -107,7 +114,8 @@ class Store:
         name = self.model()
         if not self.client.search_registered_models(f"name = '{name}'"):
             self.client.create_registered_model(name)
-        return str(self.client.create_model_version(name, logged.model_uri, run_id, tags=tags).version)
+        made = self.client.create_model_version(name, logged.model_uri, run_id, tags=tags, description=_LOADING)
+        return str(made.version)
 
     def model(self) -> str:
         """The name of the data set's registered model."""
