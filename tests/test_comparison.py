@@ -419,8 +419,8 @@ def test_what_is_above_off_the_shelf_stands_beside_what_is_above_initial_weights
     said = text(project(plan))
     heading = next(line for line in said.splitlines() if "paired" in line)
     assert re.split(" {2,}", heading.strip()) == [
-        "linear probe above initial weights, paired",
-        "linear probe above off the shelf, paired",
+        "probe above initial weights, paired",
+        "probe above off the shelf, paired",
     ]
     paired = row(said, "simclr", 1)
     above, shelf = paired[1 : len(paired) // 2 + 1], paired[len(paired) // 2 + 1 :]

@@ -56,8 +56,8 @@ def differences(compared: Compared, images: str) -> Rows:
     """
     keys, plan = _probe(compared, images), compared.plan
     pairs = {
-        "linear probe above initial weights, paired": {name: one.baseline for name, one in plan.variants.items()},
-        "linear probe above off the shelf, paired": {name: one.off_the_shelf for name, one in plan.variants.items()},
+        "probe above initial weights, paired": {name: one.baseline for name, one in plan.variants.items()},
+        "probe above off the shelf, paired": {name: one.off_the_shelf for name, one in plan.variants.items()},
     }
     pairs = {group: others for group, others in pairs.items() if any(others.values())}
     if len(plan.seeds) == 1 or not keys or not pairs:
