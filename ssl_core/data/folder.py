@@ -56,7 +56,7 @@ def folders(path: Path) -> list[Folder]:
     with _refusing_damage(path):
         for name, content in _contents(path):
             folder = PurePosixPath(name).parts[:-1]
-            if folder not in found and _is_image(content()):
+            if folder not in found and _original_size(content()):
                 found[folder] = None
     return list(found)
 
@@ -68,12 +68,12 @@ def _contents(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     return _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
 
 
-def _is_image(content: bytes) -> bool:
+def _original_size(content: bytes | np.ndarray) -> tuple[int, int] | None:
+    """Width and height in pixels; None of what is no image."""
     try:
-        decode(content, 8)
+        return decode(content, 8)[1]
     except Exception:  # whatever a damaged file makes Pillow raise, it is none
-        return False
-    return True
+        return None
 
 
 def peek(path: str | Path) -> int:
@@ -92,11 +92,8 @@ def peek(path: str | Path) -> int:
 
 def _shorter_sides(examples: Iterator[tuple[str, bytes | np.ndarray]]) -> Iterator[int]:
     for _, content in examples:
-        try:
-            _, original, _ = decode(content, 8)
-        except Exception:  # whatever a damaged file makes Pillow raise, the next file is read
-            continue
-        yield min(original)
+        if original := _original_size(content):
+            yield min(original)
 
 
 def _files(root: Path) -> list[str]:
