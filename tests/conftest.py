@@ -77,6 +77,17 @@ def choose_suite(project: Path, name: str) -> None:
     graph.write_text(re.sub(r"suites/\w+\.yaml:", f"suites/{name}.yaml:", graph.read_text(), count=1))
 
 
+def insert(file: Path, written: str, opening: str) -> None:
+    """Put a guide's import before the file's first of that package, and its entry behind the line that opens a list."""
+    imported, entry = written.split("\n\n")
+    package = ".".join(imported.split()[1].split(".")[:2])
+    content = file.read_text()
+    assert content.count(opening) == 1
+    content = content.replace(opening, f"{opening}\n{entry.rstrip()}")
+    first = content.index(f"\nfrom {package}") + 1
+    file.write_text(f"{content[:first]}{imported}\n{content[first:]}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that are slow as a whole first: begun last, they would leave the other processes without work."""
     items.sort(key=lambda item: getattr(item.getparent(pytest.Module), "own_markers", []) == [])

@@ -5,21 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECT, choose_suite, clone, run
+from conftest import PROJECT, choose_suite, clone, insert, run
 
 pytestmark = pytest.mark.slow
 PAGE = PROJECT / "docs" / "adding-a-backbone.md"
 NEW = ("ssl_core/backbones/convmixer.py", "tests/test_convmixer.py", "suites/convmixer.yaml")
-
-
-def insert(file: Path, written: str, opening: str) -> None:
-    """Put the import of a block below the file's imports, and its entry behind the line that opens the list."""
-    imported, entry = written.split("\n\n")
-    content = file.read_text()
-    assert content.count(opening) == 1
-    content = content.replace(opening, f"{opening}\n{entry.rstrip()}")
-    first = content.index("\nfrom ssl_core.backbones") + 1
-    file.write_text(f"{content[:first]}{imported}\n{content[first:]}")
 
 
 def test_the_page_adds_a_backbone_that_keeps_the_contract_and_is_pretrained(tmp_path: Path) -> None:

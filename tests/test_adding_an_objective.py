@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, clone, run
+from conftest import PROJECT, clone, insert, run
 
 pytestmark = pytest.mark.slow
 PAGE = PROJECT / "docs" / "adding-an-objective.md"
@@ -14,16 +14,6 @@ def blocks() -> dict[str, str]:
     """The page's pieces of code by the file that they are for."""
     found = re.findall(r"```\w+\n# (\S+)\n(.+?)```", PAGE.read_text(), flags=re.DOTALL)
     return dict(found)
-
-
-def insert(file: Path, written: str, opening: str) -> None:
-    """Put the import of a block below the file's imports, and its entry behind the line that opens the mapping."""
-    imported, entry = written.split("\n\n")
-    content = file.read_text()
-    assert content.count(opening) == 1
-    content = content.replace(opening, f"{opening}\n{entry.rstrip()}")
-    first = content.index("\nfrom ssl_core.objectives") + 1
-    file.write_text(f"{content[:first]}{imported}\n{content[first:]}")
 
 
 def test_the_page_adds_an_objective_that_keeps_the_contract_and_runs_to_the_table(tmp_path: Path) -> None:
