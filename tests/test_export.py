@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 import timm
 import torch
 from conftest import run
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 from pyarrow import parquet
 from ruamel.yaml import YAML
@@ -264,10 +267,36 @@ PUBLISHED = [
 ]
 
 
+def environment(folder: Path, *names: str) -> Path:
+    """A folder of packages, which a Python without any (-S) can be given: these and all that they require, as links."""
+    folder.mkdir()
+    left, seen = list(names), set()
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # of another platform, or of another Python
+            continue
+        required = [Requirement(one) for one in found.requires or []]
+        left += [
+            canonicalize_name(one.name) for one in required if not one.marker or one.marker.evaluate({"extra": ""})
+        ]
+        for top in {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}:
+            link = folder / top
+            if not link.exists():
+                link.symlink_to(str(found.locate_file(top)))
+    return folder
+
+
 @pytest.mark.slow
 def test_the_lines_load_the_weights_where_the_project_is_not(inside: Path, tmp_path: Path) -> None:
-    """In a process that cannot import the project. An environment with nothing but the library would prove no more."""
-    program = ["import os, sys, numpy, torch; sys.modules |= dict.fromkeys(['tasks', 'ssl_core'])"]
+    """In an environment of torch, timm and what they need; onnxruntime for what neither timm nor torchvision has."""
+    packages = environment(tmp_path / "packages", "torch", "timm", "numpy", "onnxruntime")
+    assert not {"mlflow", "dvc", "prefect", "ssl_core", "tasks"} & {one.name for one in packages.iterdir()}
+    program = [f"import os, sys; sys.path.append('{packages}'); import numpy, torch"]
     for i, config in enumerate([OURS, *PUBLISHED]):
         folder = tmp_path / str(i)
         keep(config, folder)
@@ -289,7 +318,10 @@ def test_the_lines_load_the_weights_where_the_project_is_not(inside: Path, tmp_p
             *loading.lines(described),
             "numpy.save('h.npy', h.detach().numpy() if hasattr(h, 'detach') else h)",
         ]
-    subprocess.run([sys.executable, "-I", "-c", "\n".join(program)], cwd=tmp_path, check=True)
+    isolated = [sys.executable, "-I", "-S", "-c"]
+    subprocess.run([*isolated, "\n".join(program)], cwd=tmp_path, check=True)
+    absent = subprocess.run([*isolated, "import ssl_core"], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert "No module named 'ssl_core'" in absent.stderr
     for i, _ in enumerate([OURS, *PUBLISHED]):
         folder = tmp_path / str(i)
         np.testing.assert_allclose(np.load(folder / "h.npy"), expected(pixels(4), folder), rtol=1e-3, atol=1e-4)
