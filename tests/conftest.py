@@ -1,11 +1,14 @@
 """A small project, as a user would clone it: the real stages, on drawn images, in seconds."""
 
+import atexit
 import fcntl
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,11 +45,42 @@ SMALL: dict[str, Any] = {
 SMALL_SUITE = "suites/small.yaml"
 
 
-def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the environment under test; both outputs in `stdout`."""
+def cold(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the environment under test as a user does; both outputs in `stdout`."""
     return subprocess.run(
         command, cwd=cwd, env=ENVIRONMENT | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+
+
+def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Like `cold`, where it is not the start that is tested: `python -m` and `dvc` have the libraries already."""
+    return cold(*command, cwd=cwd, **{"PATH": warm_path()} | environment)
+
+
+@functools.cache
+def warm_path() -> str:
+    """The PATH whose `python` and `dvc` are answered by a server of this process, where forking is safe."""
+    if sys.platform != "linux":
+        return ENVIRONMENT["PATH"]
+    # Not pytest's own folder, whose name may be too long for a socket's.
+    folder = Path(tempfile.mkdtemp(prefix="warm", dir="/tmp"))
+    script, address = PROJECT / "tests" / "warm.py", folder / "socket"
+    for name, module in (("python", ""), ("dvc", "-m dvc")):
+        asks = f"exec '{sys.executable}' -IS '{script}' ask '{address}'"
+        (folder / name).write_text(f'#!/bin/sh\n{asks} {module} "$@"\n')
+        (folder / name).chmod(0o755)
+    server = subprocess.Popen(
+        [sys.executable, str(script), "serve", str(address)],
+        env=ENVIRONMENT | {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdin
+    assert server.stdout
+    assert server.stdout.readline() == b"ready\n"
+
+    atexit.register(server.communicate)
+    return f"{folder}{os.pathsep}{ENVIRONMENT['PATH']}"
 
 
 def edit(project: Path, change: Callable[[dict[str, Any]], object], file: str = "params.yaml") -> None:
@@ -89,8 +123,13 @@ def insert(file: Path, written: str, opening: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that are slow as a whole first: begun last, they would leave the other processes without work."""
-    items.sort(key=lambda item: getattr(item.getparent(pytest.Module), "own_markers", []) == [])
+    """Slow files first, then those with a slow test: begun last, they would leave the other processes idle."""
+
+    def file(item: pytest.Item) -> pytest.Module | None:
+        return item.getparent(pytest.Module)
+
+    slow = {file(item) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (getattr(file(item), "own_markers", []) == [], file(item) not in slow))
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +145,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         if not (project / "tasks.show.log").exists():
             clone(project)
             for command in (("dvc", "repro"), ("python", "-m", "tasks.show")):
-                done = run(*command, cwd=project)
+                done = cold(*command, cwd=project)
                 assert done.returncode == 0, done.stdout[-5000:]
                 (project / f"{command[-1]}.log").write_text(done.stdout)
     return project

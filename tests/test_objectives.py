@@ -18,6 +18,7 @@ from ssl_core.heads import MomentumConfig, Teacher
 from ssl_core.objectives import OBJECTIVES, Objective
 from ssl_core.objectives.deepcluster_v2 import DeepClusterV2
 from ssl_core.objectives.joint_embedding import JointEmbedding
+from ssl_core.objectives.moco_v2 import MoCoV2Config
 from ssl_core.objectives.nnclr import NNCLR
 from ssl_core.objectives.off_the_shelf import OffTheShelfConfig
 from ssl_core.objectives.random import Random, RandomConfig
@@ -184,20 +185,28 @@ def test_same_seed_gives_the_same_loss_and_state_makes_a_round_trip(config: Any)
     assert loss(first) == loss(second)
 
 
+def fallen(losses: list[float]) -> bool:
+    """Whether the last five are lower than the first five by a tenth."""
+    before, after = sum(losses[:5]), sum(losses[-5:])
+    return after < before - 0.1 * abs(before)
+
+
 @every
 def test_the_loss_falls_on_a_toy_set_and_the_representation_does_not_collapse(config: Any) -> None:
     objective = build(config)
-    optimiser = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=2e-3)
-    values = []
-    for step in range(40):  # SimMIM's squares need more than 30
+    # MoCo's loss rises while its queue fills, the more the faster its weights move.
+    rate = 2e-3 if isinstance(config, MoCoV2Config) else 4e-3
+    optimiser = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=rate)
+    values: list[float] = []
+    # Half the steps are enough for most; not for MoCo, nor for SimMIM's squares.
+    while len(values) < 20 or (len(values) < 40 and not fallen(values)):
         optimiser.zero_grad()
         value = loss(objective)
         value.backward()
         optimiser.step()
-        objective.after_step((step + 1) / 40)
         values.append(value.item())
-    before, after = sum(values[:5]), sum(values[-5:])
-    assert after < before - 0.1 * abs(before)
+        objective.after_step(len(values) / 40)
+    assert fallen(values)
     h = F.normalize(objective.encoder(*batch(1)[0][0]), dim=1)
     assert h.std(dim=0).mean() * math.sqrt(h.shape[1]) > 0.1
 
