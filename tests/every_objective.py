@@ -59,6 +59,7 @@ EVERY: dict[str, Any] = {
     "simmim": SimMIMConfig(name="simmim", square=2),
     "jigsaw": JigsawConfig(name="jigsaw", gap=0),
     "rotation": RotationConfig(name="rotation"),
+    "rotation, eight angles": RotationConfig(name="rotation", angles=8),
     "relative_location": RelativeLocationConfig(name="relative_location", gap=1),
     "colourisation": ColourisationConfig(name="colourisation", bins=5),
     "simclr": SimCLRConfig(name="simclr"),

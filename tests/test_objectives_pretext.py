@@ -3,12 +3,15 @@
 import colorsys
 import itertools
 import math
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from every_objective import SIZE, batch, build
 from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import rotate
 
 from ssl_core.augmentation import View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
@@ -190,6 +193,29 @@ def test_rotation_is_the_cross_entropy_of_the_turns() -> None:
     torch.manual_seed(0)
     turned, turns = turn(views[0].images)
     assert loss.item() == pytest.approx(cross_entropy(objective.head(objective.backbone(turned)), turns), rel=1e-4)
+
+
+@pytest.mark.parametrize(("angles", "degrees"), [(2, 180), (4, 90), (8, 45)])
+def test_rotation_by_any_number_of_angles_is_what_torchvision_turns(angles: Literal[2, 4, 8], degrees: int) -> None:
+    images = F.interpolate(torch.randn(64, 3, 6, 6), 32, mode="bicubic")
+    torch.manual_seed(0)
+    turned, turns = turn(images, angles)
+    assert set(turns.tolist()) == set(range(angles))
+    away = (torch.arange(32) - 15.5) ** 2
+    hole = away[:, None] + away[None] <= (15**2 if angles == 8 else math.inf)
+    for before, after, count in zip(images, turned, turns.tolist(), strict=True):
+        expected = rotate(before, degrees * count, InterpolationMode.BILINEAR)
+        torch.testing.assert_close(after[:, hole], expected[:, hole], atol=1e-4, rtol=1e-4)
+
+
+def test_rotation_by_eighths_leaves_nothing_in_the_corners_that_tells_the_angle() -> None:
+    """Of an image that is one colour all turns are the same, which in a square they are not."""
+    turned, turns = turn(torch.ones(64, 3, 16, 16), 8)
+    assert set(turns.tolist()) == set(range(8))
+    torch.testing.assert_close(turned, turned[:1].expand(64, -1, -1, -1))
+    assert turned[0, 0, 0, 0] == 0
+    assert turned[0, 0].mean().item() == pytest.approx(math.pi / 4, abs=0.05)
+    assert turn(torch.ones(2, 3, 8, 8, dtype=torch.bfloat16), 8)[0].dtype == torch.bfloat16
 
 
 def test_rotation_cannot_be_told_of_images_that_look_the_same_turned() -> None:
