@@ -5,7 +5,7 @@ import numpy as np
 from ssl_core.data import prepared
 from ssl_core.errors import Refused
 from ssl_core.evaluation.embedding import Images, embed
-from tasks import cells, weights
+from tasks import cells, compiler, weights
 from tasks.configuration import configs
 from tasks.configuration.configs import Embedding
 from tasks.identity import identity
@@ -40,4 +40,5 @@ def main(variant: str, seed: str, images: str) -> None:
 
 if __name__ == "__main__":
     with stage():
+        compiler.defer()
         main(*arguments("VARIANT", "SEED", "IMAGES"))

@@ -11,9 +11,9 @@ from tasks.tracking import observations
 
 
 def main(variant: str, seed: str, images: str) -> None:
-    """Write `figures/<cell>/fine_tune/<images>`: figures of the representation that the table shows, and the choices.
+    """Write `figures/<cell>/fine_tune/<images>`: figures of the representation that the table shows.
 
-    It starts from the linear probe's head, which is fitted here anew.
+    With which test images are right, and what was chosen. It starts from the linear probe's head, fitted here anew.
     """
     config, cell = configs.read(FineTuning), cells.named(variant, seed)
     device, data = config.compute.use(), prepared.load(cells.PREPARED / images)
@@ -25,7 +25,7 @@ def main(variant: str, seed: str, images: str) -> None:
     ):
         kept = weights.load(cell.folder("pretrain"), name)
         splits = probe.read_splits(data, kept, cell.folder("embed", images) / name, device)
-        figures, choices = evaluation.fine_tune(
+        tuned = evaluation.fine_tune(
             kept.network,
             splits,
             data.card.classes,
@@ -34,8 +34,9 @@ def main(variant: str, seed: str, images: str) -> None:
             config.fine_tuning,
             cell.seed,
         )
-        probe.write_figures({name: figures}, folder)
-        probe.write_json({name: choices}, folder / "choices.json")
+        probe.write_figures({name: tuned.figures}, folder)
+        probe.write_correct({name: tuned.correct}, folder)
+        probe.write_json({name: tuned.choices}, folder / "choices.json")
         (folder / observations.IDENTITY).write_text(known)
 
 

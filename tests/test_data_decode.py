@@ -27,6 +27,15 @@ def test_an_image_of_the_right_size_keeps_its_pixels() -> None:
     assert (size, grey) == ((8, 8), False)
 
 
+def test_a_grey_array_is_what_its_picture_is() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    made, size, grey = decode(pixels, 8)
+    picture, *rest = decode(encoded(Image.fromarray(pixels)), 8)
+    np.testing.assert_array_equal(made, picture)
+    assert [size, grey] == rest
+    assert made.dtype == np.uint8
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
 def test_grey_is_three_equal_channels_however_it_is_kept(mode: str) -> None:
     made, _, grey = decode(encoded(gradient("L").convert(mode)), 8)

@@ -79,7 +79,7 @@ def test_label_free_figures_are_the_same_for_the_same_seed_and_use_no_more_than_
     first = diagnostics.label_free(backbone, split, augment, seed=1)
     assert first == diagnostics.label_free(backbone, split, augment, seed=1)
     other = diagnostics.label_free(backbone, split, augment, seed=2)
-    assert [name for name in first if first[name] != other[name]] == ["alignment", "uniformity"]
+    assert [name for name in first if first[name] != other[name]] == ["clid", "lidar", "alignment", "uniformity"]
     assert first["uniformity"] == diagnostics.uniformity(split.sample(40, 1).representations)
     one, two = diagnostics.two_views(backbone, images, augment, seed=1)
     assert one.shape == two.shape == (60, 6)

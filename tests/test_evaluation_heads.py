@@ -98,6 +98,32 @@ def test_the_optimum_turns_with_the_representations(seed: int, count: int, order
         assert max(gradient.abs().max().item() for gradient in gradients) < 1e-3
 
 
+def test_few_images_of_many_dimensions_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32 they did not: rounding hid from the line search that it went down."""
+    monkeypatch.setattr(logistic, "ITERATIONS", 300)
+    monkeypatch.setattr(logistic, "TOLERANCE", 1e-9)
+    train = blobs(15, size=600, classes=10, spread=3)
+    train.labels[:10] = np.arange(10)
+    x, labels = standardised(train)
+    for decay, weight, bias in zip([1.0, 1e-3, 1e-5], *logistic.solve(x, labels, 10, [1.0, 1e-3, 1e-5]), strict=True):
+        at = (weight.double().requires_grad_(), bias.double().requires_grad_())
+        loss = objective(x, labels, *at, decay)
+        gradients = torch.autograd.grad(loss, at)
+        assert max(gradient.abs().max().item() for gradient in gradients) < 1e-3 * loss.item()
+
+
+def test_a_fit_whose_loss_can_be_seen_to_fall_no_more_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many images are fitted in float32, whose rounding no tolerance of 0 gets over."""
+    asked, evaluate = [], logistic._evaluate
+    monkeypatch.setattr(logistic, "_evaluate", lambda *given: asked.append(1) or evaluate(*given))
+    monkeypatch.setattr(logistic, "ROWS", 50)
+    monkeypatch.setattr(logistic, "TOLERANCE", 0.0)
+    x, labels = standardised(blobs(60, size=200))
+    weights, _ = logistic.solve(x, labels, 3, [1e-2, 1e-5])
+    assert weights.isfinite().all()
+    assert len(asked) < logistic.ITERATIONS
+
+
 def test_the_fits_do_not_depend_on_each_other_and_repeat_bit_for_bit() -> None:
     x, labels = standardised(blobs(400, size=32))
     grid = [1.0, 1e-2, 1e-4]

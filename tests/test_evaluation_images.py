@@ -16,7 +16,7 @@ from ssl_core.errors import Refused
 from ssl_core.evaluation import EvaluationConfig, FineTuningConfig, embedding, fine_tuning, fractions, linear_probe
 from ssl_core.evaluation.downstream import LinearHead
 from ssl_core.evaluation.embedding import Images, embed
-from ssl_core.evaluation.evaluation import Evaluation, Figure, fine_tune, probe
+from ssl_core.evaluation.evaluation import Evaluation, FineTuned, fine_tune, probe
 from ssl_core.evaluation.split import Split
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -144,16 +144,25 @@ def probed(parts: dict[str, Split], seed: int = 0) -> Evaluation:
     return probe(backbone(), parts, CLASSES, AUGMENT, CONFIG, seed)
 
 
-def tuned(parts: dict[str, Split], seed: int = 0) -> tuple[list[Figure], dict[str, Any]]:
+def tuned(parts: dict[str, Split], seed: int = 0) -> FineTuned:
     return fine_tune(backbone(), parts, CLASSES, CONFIG.label_fractions, CONFIG.weight_decays, BUDGET, seed)
 
 
-def of_heads(protocol: str, *heads: str) -> set[tuple[str, str, float | None, str, str]]:
+def same(one: Evaluation | FineTuned, other: Evaluation | FineTuned) -> bool:
+    same_images = one.correct.keys() == other.correct.keys() and all(
+        np.array_equal(right, other.correct[by]) for by, right in one.correct.items()
+    )
+    return same_images and (one.figures, one.choices) == (other.figures, other.choices)
+
+
+def of_heads(
+    protocol: str, *heads: str, splits: tuple[str, ...] = ("val", "test")
+) -> set[tuple[str, str, float | None, str, str]]:
     return {
         (protocol, head, fraction, name, metric)
         for head in heads
         for fraction in (0.2, 1.0)
-        for name in ("val", "test")
+        for name in splits
         for metric in ("accuracy", "macro_f1")
     }
 
@@ -164,10 +173,19 @@ def test_a_probe_has_every_figure_once_and_repeats_exactly() -> None:
     expected = of_heads("feature_extraction", "linear", "knn20", "plain_knn200") | {
         ("label_free", "", None, name, metric)
         for name in ("val", "test")
-        for metric in ("rankme", "alignment", "uniformity", "embedding_std")
+        for metric in (
+            "rankme",
+            "alpha_req",
+            "nesum",
+            "clid",
+            "lidar",
+            "alignment",
+            "uniformity",
+            "embedding_std",
+        )
     }
     assert sorted(map(repr, keys)) == sorted(map(repr, expected))
-    assert probed(splits()) == evaluation
+    assert same(probed(splits()), evaluation)
     assert evaluation.choices["0.2"]["labelled_images"] == 18
     assert evaluation.choices["0.2"]["knn"] == {"knn20": 18, "plain_knn200": 18}
     assert set(evaluation.choices["1.0"]) == {"labelled_images", "linear", "knn"}
@@ -175,12 +193,13 @@ def test_a_probe_has_every_figure_once_and_repeats_exactly() -> None:
 
 
 def test_fine_tuning_has_every_figure_once_and_repeats_exactly() -> None:
-    figures, choices = tuned(splits())
-    assert sorted(map(repr, (figure[:5] for figure in figures))) == sorted(map(repr, of_heads("fine_tuning", "linear")))
-    assert tuned(splits()) == (figures, choices)
-    assert {fraction: chosen["labelled_images"] for fraction, chosen in choices.items()} == {"0.2": 18, "1.0": 90}
-    for chosen in choices.values():
-        assert set(chosen) == {"labelled_images", "learning_rate", "step", "steps"}
+    made = tuned(splits())
+    expected = of_heads("fine_tuning", "linear", splits=("test",))
+    assert sorted(map(repr, (figure[:5] for figure in made.figures))) == sorted(map(repr, expected))
+    assert same(tuned(splits()), made)
+    assert {fraction: chosen["labelled_images"] for fraction, chosen in made.choices.items()} == {"0.2": 18, "1.0": 90}
+    for chosen in made.choices.values():
+        assert set(chosen) == {"labelled_images", "learning_rate", "val_accuracy", "step", "steps"}
         assert chosen["steps"] == 12
         assert chosen["learning_rate"] in BUDGET.learning_rates
         assert chosen["step"] in (4, 8, 12)
@@ -231,12 +250,16 @@ def test_another_seed_draws_other_labelled_images_and_other_samples() -> None:
     alignment = [[f for f in each.figures if f.metric == "alignment"] for each in (first, second)]
     assert alignment[0] != alignment[1]
     # All labels are all labels, and the whole split is the whole split.
-    same = [
-        [f for f in each.figures if f.label_fraction == 1.0 or f.metric in ("rankme", "embedding_std")]
+    whole = [
+        [
+            f
+            for f in each.figures
+            if f.label_fraction == 1.0 or f.metric in ("rankme", "alpha_req", "nesum", "embedding_std")
+        ]
         for each in (first, second)
     ]
-    assert same[0] == same[1]
-    assert tuned(parts, seed=0) != tuned(parts, seed=1)
+    assert whole[0] == whole[1]
+    assert not same(tuned(parts, seed=0), tuned(parts, seed=1))
 
 
 def test_nothing_is_chosen_on_test() -> None:
@@ -244,8 +267,8 @@ def test_nothing_is_chosen_on_test() -> None:
     wrong = dataclasses.replace(parts["test"], labels=(parts["test"].labels + 1) % 3)
     frozen, other = probed(parts), probed(parts | {"test": wrong})
     with_true, with_wrong = tuned(parts), tuned(parts | {"test": wrong})
-    assert (frozen.choices, with_true[1]) == (other.choices, with_wrong[1])
-    for ours, theirs in ((frozen.figures, other.figures), (with_true[0], with_wrong[0])):
+    assert (frozen.choices, with_true.choices) == (other.choices, with_wrong.choices)
+    for ours, theirs in ((frozen.figures, other.figures), (with_true.figures, with_wrong.figures)):
         assert [f for f in ours if f.split == "val"] == [f for f in theirs if f.split == "val"]
         assert ours != theirs
 
@@ -254,9 +277,11 @@ def test_without_labels_only_the_label_free_figures_are_made() -> None:
     free = {name: dataclasses.replace(part, labels=np.full(len(part), -1)) for name, part in splits().items()}
     evaluation = probed(free)
     assert {figure.protocol for figure in evaluation.figures} == {"label_free"}
-    assert len(evaluation.figures) == 8
+    assert len(evaluation.figures) == 16
     assert evaluation.choices == {}
-    assert tuned(free) == ([], {})
+    assert evaluation.correct == {}
+    made = tuned(free)
+    assert (made.figures, made.choices, made.correct) == ([], {}, {})
 
 
 def test_unlabelled_images_among_labelled_ones_are_left_out() -> None:
@@ -267,7 +292,7 @@ def test_unlabelled_images_among_labelled_ones_are_left_out() -> None:
     fewer = {name: part.take(np.flatnonzero(part.labels >= 0)) for name, part in more.items()}
     labelled = [f for f in probed(more).figures if f.protocol != "label_free"]
     assert labelled == [f for f in probed(fewer).figures if f.protocol != "label_free"]
-    assert tuned(more) == tuned(fewer)
+    assert same(tuned(more), tuned(fewer))
 
 
 @pytest.mark.parametrize("evaluated", [probed, tuned])
@@ -278,8 +303,8 @@ def test_a_split_without_labels_beside_labelled_ones_is_refused(evaluated: Calla
 
 @pytest.mark.parametrize("evaluated", [probed, tuned])
 def test_a_split_too_small_to_measure_is_refused(evaluated: Callable[[dict[str, Split]], Any]) -> None:
-    with pytest.raises(Refused, match="the val split has 1 image"):
-        evaluated(splits() | {"val": split(1, 1)})
+    with pytest.raises(Refused, match="the val split has 3 images; an evaluation needs at least 4"):
+        evaluated(splits() | {"val": split(3, 1)})
 
 
 def test_a_collapsed_backbone_is_called_so() -> None:

@@ -14,10 +14,11 @@ from ssl_core.backbones import ResNetConfig, build
 from ssl_core.data import prepared
 from ssl_core.errors import Refused
 from ssl_core.heads import ProjectorConfig, projector
-from tasks import cells, embed, fine_tune, probe, weights
+from tasks import cells, correct, embed, fine_tune, probe, weights
 from tasks.cells import Cell
 from tasks.configuration import configs
 from tasks.configuration.configs import Embedding, FineTuning, Probing
+from tasks.correct import Predicted
 
 CELL = Cell(variant="simclr", seed=0)
 COUNTS = {"train": 60, "val": 30, "test": 30}
@@ -91,7 +92,8 @@ def test_the_stages_write_the_same_bytes_again() -> None:
     first = evaluate()
     assert evaluate() == first
     assert {Path(name).name for name in first} == {
-        "train.npy", "val.npy", "test.npy", "identity", "figures.csv", "choices.json", "verdict.json",
+        "train.npy", "val.npy", "test.npy", "identity", "figures.csv", "correct.safetensors", "choices.json",
+        "verdict.json",
     }  # fmt: skip
     for name, size in (("backbone", 64), ("projector", 4)):
         train = np.load(CELL.folder("embed", "halves") / name / "train.npy")
@@ -119,6 +121,44 @@ def test_what_is_fine_tuned_is_what_the_table_shows() -> None:
     assert {row["protocol"] for row in tuned} == {"fine_tuning"}
     choices = json.loads((CELL.figures("fine_tune", "halves") / "choices.json").read_text())
     assert choices["backbone"]["0.5"]["labelled_images"] == 30
+
+
+@pytest.mark.usefixtures("workspace")
+def test_every_test_accuracy_is_the_share_of_the_images_that_are_written_as_right() -> None:
+    evaluate()
+    for stage in ("probe", "fine_tune"):
+        accuracies = {
+            Predicted(row["representation"], row["head"], float(row["label_fraction"])): float(row["value"])
+            for row in rows(stage)
+            if row["split"] == "test" and row["metric"] == "accuracy"
+        }
+        written = correct.read(CELL.figures(stage, "halves"))
+        assert {by: round(float(right.mean()), 6) for by, right in written.items()} == accuracies
+        assert {(right.shape, right.dtype) for right in written.values()} == {((30,), np.dtype(bool))}
+        assert len(written) == {"probe": 2 * 3 * 2, "fine_tune": 2}[stage]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_known_factors_are_read_of_each_representation_and_of_other_images_nothing() -> None:
+    card = cells.PREPARED / "halves" / "card.json"
+    card.write_text(card.read_text().replace("bright", "circle").replace("dark", "star"))
+    for stage in (embed, probe):
+        stage.main("simclr", "0", "halves")
+    without = rows("probe")
+    for split, count in COUNTS.items():
+        np.save(cells.PREPARED / "halves" / f"{split}_factors.npy", np.random.default_rng(0).random((count, 8), "f4"))
+    known = (CELL.figures("probe", "halves") / "identity").read_text()
+    probe.main("simclr", "0", "halves")
+    added = [row for row in rows("probe") if row["protocol"] == "factors"]
+    assert [row for row in rows("probe") if row["protocol"] != "factors"] == without
+    assert {(row["representation"], row["split"]) for row in added} == {
+        (name, split) for name in ("backbone", "projector") for split in ("val", "test")
+    }
+    assert {(row["head"], row["metric"], row["label_fraction"]) for row in added} == {
+        ("shape", "accuracy", ""),
+        *((head, "r2", "") for head in ("colour", "x", "y", "size", "rotation", "background")),
+    }
+    assert (CELL.figures("probe", "halves") / "identity").read_text() != known
 
 
 @pytest.mark.usefixtures("workspace")

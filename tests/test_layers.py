@@ -22,3 +22,26 @@ def test_the_core_starts_without_the_tools_around_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "False"]
+
+
+def test_the_compiler_is_imported_when_it_is_used() -> None:
+    """A stage that takes torchvision's blocks and compiles nothing does not pay for it; what compiles has it whole."""
+    program = """
+import sys
+from tasks import compiler
+compiler.defer()
+import torch
+from ssl_core.backbones import ResNetConfig
+network = ResNetConfig(name="resnet10", width=8).build(32).eval()
+with torch.inference_mode():
+    network(torch.zeros(1, 3, 32, 32))
+print("torch._dynamo" in sys.modules)
+from torchvision.ops import roi_align
+print(sys.modules[roi_align.__module__].is_compile_supported("cpu"), "torch._dynamo" in sys.modules)
+import torch._dynamo
+print(torch._dynamo.utils is sys.modules["torch._dynamo.utils"], torch._dynamo.utils.__file__ is not None)
+with torch.no_grad():
+    print(torch.compile(torch.sin, backend="eager")(torch.zeros(1)).item())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True", "True", "True", "0.0"]

@@ -15,6 +15,9 @@ def decode(content: bytes | np.ndarray, size: int) -> tuple[np.ndarray, tuple[in
     channels. An image of another size is resized so that its shorter side fits (bicubic, antialiased), then its centre
     is taken. Raises `OSError`, `ValueError` or `SyntaxError` where the content is no image or is truncated.
     """
+    if isinstance(content, np.ndarray) and content.dtype == np.uint8 and content.shape == (size, size):
+        # Nothing to decode or resize, without Pillow in a quarter of the time.
+        return content[..., None].repeat(3, axis=2), (size, size), True
     image = Image.fromarray(content) if isinstance(content, np.ndarray) else Image.open(io.BytesIO(content))
     image.load()
     original = image.size

@@ -6,20 +6,29 @@ from torch.nn.functional import normalize
 
 from ssl_core.augmentation import Augment
 from ssl_core.collapse import embedding_std, rankme
+from ssl_core.evaluation import spectrum
+from ssl_core.evaluation.clid import clid
 from ssl_core.evaluation.embedding import BATCH, Images, on_device
+from ssl_core.evaluation.lidar import lidar
 from ssl_core.evaluation.split import Split
 from ssl_core.precision import autocast, computed
 
 SAMPLE = 2048
-"""Images of the figures about pairs: uniformity takes every pair of them."""
+"""Images of the figures about pairs, of which uniformity takes every one, and about views; CLID's are part of them."""
 
 
 def label_free(backbone: nn.Module, split: Split, augment: Augment, seed: int) -> dict[str, float]:
-    """All figures by name; alignment and uniformity on the same at most 2,048 images for the same seed."""
+    """All figures by name; those of pairs and of views on the same at most 2,048 images for the same seed."""
     sample = split.sample(SAMPLE, seed)
+    first, second = two_views(backbone, sample.images, augment, seed)
+    eigenvalues = spectrum.eigenvalues(split.representations)
     return {
         "rankme": rankme(split.representations),
-        "alignment": alignment(*two_views(backbone, sample.images, augment, seed)),
+        "alpha_req": spectrum.alpha_req(eigenvalues),
+        "nesum": spectrum.nesum(eigenvalues),
+        "clid": clid(sample.representations, seed),
+        "lidar": lidar(torch.stack([first, second], dim=1)),
+        "alignment": alignment(first, second),
         "uniformity": uniformity(sample.representations),
         "embedding_std": embedding_std(split.representations),
     }

@@ -14,13 +14,17 @@ from ssl_core import collapse
 from ssl_core.augmentation import Augment
 from ssl_core.collapse import Verdict
 from ssl_core.errors import Refused
-from ssl_core.evaluation import diagnostics, fine_tuning, fractions, knn, linear_probe
+from ssl_core.evaluation import clid, diagnostics, fine_tuning, fractions, knn, linear_probe
 from ssl_core.evaluation.config import EvaluationConfig, FineTuningConfig
 from ssl_core.evaluation.metrics import accuracy, macro_f1
 from ssl_core.evaluation.split import Split
 from ssl_core.progress import Bar
 
 MEASURED = ("val", "test")
+FINE_TUNED = ("test",)
+"""Nothing is chosen by what a fine-tuned network predicts of all of val: a sample has chosen its state."""
+Outcomes = dict[tuple[str, float], np.ndarray]
+"""Of each head and label fraction, which labelled test images it got right: bool [N], in the split's order."""
 
 
 class Figure(NamedTuple):
@@ -34,13 +38,26 @@ class Figure(NamedTuple):
     value: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """All figures; by label fraction, what was chosen; whether the representation has collapsed, judged on val."""
+    """All figures; by label fraction, what was chosen; whether the representation has collapsed, judged on val.
+
+    `correct` is what the test accuracies are the means of; empty where no image has a label.
+    """
 
     figures: list[Figure]
     choices: dict[str, Any]
     verdict: Verdict
+    correct: Outcomes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FineTuned:
+    """Of a network fine-tuned with each label fraction: as `Evaluation`."""
+
+    figures: list[Figure]
+    choices: dict[str, Any]
+    correct: Outcomes
 
 
 def probe(
@@ -62,7 +79,7 @@ def probe(
     free = {name: diagnostics.label_free(network, splits[name], augment, seed) for name in MEASURED}
     figures = [Figure("label_free", "", None, name, *figure) for name in MEASURED for figure in free[name].items()]
     verdict = collapse.verdict(free["val"]["embedding_std"], free["val"]["rankme"], config.collapse)
-    choices = {}
+    choices, correct = {}, Outcomes()
     drawn = _by_fraction(splits, classes, config.label_fractions, seed)
     for fraction, parts in Bar(drawn, len(config.label_fractions), "fraction"):
         train = parts["train"]
@@ -71,12 +88,13 @@ def probe(
             voted = knn.predict(train, parts[name], len(classes), config)
             for kind, predicted in ({"linear": linear_probe.predict(head, parts[name])} | voted).items():
                 figures += _measured("feature_extraction", kind, fraction, name, predicted, parts[name].labels)
+                correct[kind, fraction] = predicted == parts[name].labels  # test, which is measured last, stays
         choices[repr(fraction)] = {
             "labelled_images": len(train),
             "linear": {"weight_decay": weight_decay},
             "knn": {kind: min(k, len(train)) for kind, k in knn.NEIGHBOURS.items()},
         }
-    return Evaluation(figures=figures, choices=choices, verdict=verdict)
+    return Evaluation(figures=figures, choices=choices, verdict=verdict, correct=correct)
 
 
 def fine_tune(
@@ -87,36 +105,40 @@ def fine_tune(
     weight_decays: Sequence[float],
     config: FineTuningConfig,
     seed: int,
-) -> tuple[list[Figure], dict[str, Any]]:
-    """Figures of the network fine-tuned with each label fraction, and by fraction what was chosen.
+) -> FineTuned:
+    """Fine-tune the network with each label fraction.
 
     It starts from the probe that `probe` fits with the same label fractions, weight decays and seed; `seed` draws the
     order of the batches and their augmentation too. There is nothing to be had where no image has a label. Raises
     `Refused` as `probe` does.
     """
     _refuse_small(splits)
-    figures, choices = [], {}
+    figures, choices, correct = [], {}, Outcomes()
     drawn = _by_fraction(splits, classes, label_fractions, seed)
     for fraction, parts in Bar(drawn, len(label_fractions), "fraction"):
         train, val = parts["train"], parts["val"]
         head, _ = linear_probe.choose(train, val, len(classes), weight_decays)
         tuned = fine_tuning.choose(network, head, train, val.sample(config.val_images, seed), config, seed)
-        for name in MEASURED:
+        for name in FINE_TUNED:
             predicted = fine_tuning.predict(tuned.model, parts[name])
             figures += _measured("fine_tuning", "linear", fraction, name, predicted, parts[name].labels)
+            correct["linear", fraction] = predicted == parts[name].labels
         choices[repr(fraction)] = {
             "labelled_images": len(train),
             "learning_rate": tuned.learning_rate,
+            "val_accuracy": round(tuned.accuracy, 6),
             "step": tuned.step,
             "steps": config.steps(len(train)),
         }
-    return figures, choices
+    return FineTuned(figures=figures, choices=choices, correct=correct)
 
 
 def _refuse_small(splits: dict[str, Split]) -> None:
-    small = [name for name in MEASURED if len(splits[name]) < 2]
+    small = [name for name in MEASURED if len(splits[name]) < clid.LEAST]
     if small:
-        raise Refused(f"the {small[0]} split has {len(splits[small[0]])} images; an evaluation needs at least 2")
+        raise Refused(
+            f"the {small[0]} split has {len(splits[small[0]])} images; an evaluation needs at least {clid.LEAST}"
+        )
 
 
 def _by_fraction(
