@@ -1,8 +1,10 @@
 """The suites that the project ships: possible, about what they say, and of one mind on what a name means."""
 
+import itertools
 import json
 import shutil
 from contextlib import chdir
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from conftest import PROJECT
 from written_files import SHIPPED, differing, suites, values
 
 from ssl_core.errors import Refused
-from tasks.configuration import choose, files, resolve
+from tasks.comparison import claims
+from tasks.configuration import choose, configs, files, resolve
 from tasks.configuration.resolve import Configuration
+from tasks.forecasting import budgets
 
 NAMES = [file.stem for file in suites()]
 SIDES = {"difficulty": ["cifar10"]}
@@ -56,10 +60,12 @@ def test_a_suite_is_possible_with_images_of_both_sizes(tmp_path: Path, name: str
     assert made.resolved
 
 
-def test_a_name_is_one_configuration_in_all_suites(shipped: dict[str, Configuration]) -> None:
-    """Else going from one suite to another would run its cells again, and back again."""
+def test_a_name_is_one_configuration_in_all_suites_that_ask_a_question(shipped: dict[str, Configuration]) -> None:
+    """So that they share cells. The default suite is a first look, with a smaller budget of its own."""
     seen: dict[str, Any] = {}
     for name, configuration in shipped.items():
+        if name == "default":
+            continue
         for variant, one in configuration.resolved.items():
             before = seen.setdefault(variant, (name, one))
             assert values(before[1]) == values(one), f"{variant} is two things in {before[0]} and {name}"
@@ -107,6 +113,44 @@ def test_the_claims_of_a_suite_differ_in_what_they_are_about(shipped: dict[str, 
                     assert {path[: len(section)] for path in found} <= {section}, (suite, left, right)
 
 
+def test_what_a_claim_compares_has_seen_as_many_views(shipped: dict[str, Configuration]) -> None:
+    """Images x passes x views of an image; what is not trained here has none. Else the claim says what is equal."""
+    for name, configuration in shipped.items():
+        for key, claim in configuration.suite.claims.items():
+            arms = [configuration.resolved[arm.variant].variant for side in claim.sides() for arm in side]
+            trained = [one for one in arms if one.objective_class.trained]
+            passes = {one.pretraining.epochs for one in trained}
+            views = {round(one.pretraining.epochs * sum(kind.views for kind in one.augmentation), 9) for one in trained}
+            equal = passes if claim.equal == "passes" else views
+            assert len(equal) == 1, (name, key, views)
+        assert list(budgets.unequal(configuration)) == [], name
+
+
+def test_augmentations_has_every_operation_left_out_and_alone(shipped: dict[str, Configuration]) -> None:
+    """Of SimCLR, or with blur, which SimCLR has not, of SimCLR with blur."""
+    resolved, off = shipped["augmentations"].resolved, {"crop": None, "flip": 0.0, "jitter": None, "greyscale": 0.0}
+
+    def present(name: str) -> set[str]:
+        (recipe,) = resolved[name].variant.augmentation
+        return {key for key in (*off, "blur") if getattr(recipe, key) not in (None, 0.0)}
+
+    assert present("simclr") == set(off)
+    assert present("simclr-with-blur") == {*off, "blur"}
+    for operation in off:
+        assert present(f"simclr-no-{operation}") == set(off) - {operation}
+    for operation in (*off, "blur"):
+        assert present(f"simclr-only-{operation}") == {operation}
+
+
+def test_masking_crosses_mask_and_crop_with_both_backbones(shipped: dict[str, Configuration]) -> None:
+    seen = set()
+    for one in shipped["masking"].resolved.values():
+        recipe = one.variant.augmentation[0]
+        if one.variant.objective_class.trained:
+            seen.add((one.variant.backbone.name, recipe.mask is not None, recipe.crop is not None))
+    assert seen == set(itertools.product(("resnet10", "vit"), (True, False), (True, False)))
+
+
 def test_each_shipped_claim_has_an_end(shipped: dict[str, Configuration]) -> None:
     for name in set(NAMES) - {"default", "smoke"}:
         suite = shipped[name].suite
@@ -116,6 +160,23 @@ def test_each_shipped_claim_has_an_end(shipped: dict[str, Configuration]) -> Non
         assert suite.question.endswith("?")
         for claim in suite.claims.values():
             assert claim.says.endswith(".")
+            assert claim.source.startswith(("lecture 08-2 expects it", "ours")), (
+                "what the lecture expects is to be said"
+            )
+
+
+def test_every_shipped_claim_compiles_to_contrasts(shipped: dict[str, Configuration]) -> None:
+    for name, configuration in shipped.items():
+        plan = configs.planned(configuration)
+        for claim in configuration.suite.claims.values():
+            groups = claims.compiled(plan, claim)
+            assert groups, name
+            for weights in chain(*groups):
+                assert sum(weights.values()) == pytest.approx(0), (name, claim.says)
+                assert sum(map(abs, weights.values())) >= 2 - 1e-9, (name, claim.says)
+                for term in weights:
+                    assert term.images
+                    assert term.representation in plan.variants[term.variant].representations
 
 
 def test_every_trained_variant_has_a_baseline(shipped: dict[str, Configuration]) -> None:
