@@ -1,4 +1,4 @@
-"""The pipeline as a Prefect flow: `python -m flows.pipeline [--slots N]`, against a running server.
+"""The pipeline as a Prefect flow: `python -m flows.pipeline [--slots N] [--hours H]`, against a running server.
 
 The graph is DVC's own, read from dvc.yaml; each stage is a task run of the stage's name in which DVC runs it. DVC keeps
 the cache and dvc.lock; Prefect shows what runs when, and keeps its log.
@@ -6,8 +6,6 @@ the cache and dvc.lock; Prefect shows what runs when, and keeps its log.
 
 import argparse
 import os
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
@@ -20,9 +18,11 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.artifacts import publish
 from flows.graph import Stage, locked, order_lock, stages
 from flows.processes import Processes
 from ssl_core.errors import Refused
+from tasks import forecast
 from tasks.configuration import choose, files, parameters
 from tasks.configuration.compute import Compute
 from tasks.stage import stage as command
@@ -44,7 +44,7 @@ def pipeline(planned: list[str], slots: dict[str, int], environments: list[dict[
     """Run all stages, as many at once as there are slots; gives the names of those that failed or could not run.
 
     `environments`: one for each GPU (or group of them) that stages are spread over. A stage that fails does not stop
-    those that do not stand on it.
+    those that do not stand on it. Where none did, what came of it is shown and published.
     """
     waiting = {stage.name: stage for stage in stages()}
     running: dict[PrefectFuture[Any], tuple[Stage, int]] = {}
@@ -59,7 +59,10 @@ def pipeline(planned: list[str], slots: dict[str, int], environments: list[dict[
                     future = started.submit(stage.name, environments[place], wait_for=above)
                     running[future] = waiting.pop(stage.name), place
             if not running:
-                return [name for name in planned if name not in done]
+                failed = [name for name in planned if name not in done]
+                if not failed:
+                    publish_or_say()
+                return failed
             ended = next(iter(as_completed(list(running))))
             ended.wait()
             stage, _ = running.pop(ended)
@@ -70,24 +73,35 @@ def pipeline(planned: list[str], slots: dict[str, int], environments: list[dict[
         PROCESSES.end()
 
 
+def publish_or_say() -> None:
+    """Show and publish what came of the suite; where that fails, say so in the log: all stages are done even so."""
+    try:
+        publish()
+    except Exception as error:
+        get_run_logger().error(f"all stages are done, but what came of them could not be shown or published: {error}")
+
+
 def main() -> None:
-    """Run the pipeline, and show what came of it."""
+    """Run the pipeline, which shows what came of it."""
     arguments = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Run dvc.yaml as a Prefect flow.")
     arguments.add_argument(
         "--slots", type=int, help="stages at once, on each GPU if there are any (default: 1; on CPUs, cores / threads)"
     )
-    chosen: int | None = arguments.parse_args().slots
+    arguments.add_argument("--hours", default="", help="refuse what would take longer")
+    chosen = arguments.parse_args()
     choose.main(suite="", data="")
     settings = parameters.load(files.read(files.PARAMS))
+    slots, environments = machine(settings.compute, chosen.slots)
     refuse_without_server(str(PREFECT_API_URL.value()))
+    forecast.tell(None, chosen.hours, slots["device"])
     planned, before = stages(), locked()
-    slots, environments = machine(settings.compute, chosen)
     runner: Any = ThreadPoolTaskRunner(max_workers=sum(slots.values()))
-    failed = pipeline.with_options(task_runner=runner)([stage.name for stage in planned], slots, environments)
-    order_lock(before, planned)
+    try:
+        failed = pipeline.with_options(task_runner=runner)([stage.name for stage in planned], slots, environments)
+    finally:
+        order_lock(before, planned)
     if failed:
         raise Refused(f"not done: {', '.join(failed)}; the task runs' logs say why")
-    subprocess.run([sys.executable, "-m", "tasks.show"], check=True)
 
 
 def refuse_without_server(address: str) -> None:

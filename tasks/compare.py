@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from tasks.cells import Cell
-from tasks.comparison import frame, sources
+from tasks.comparison import frame, sources, troubles
+from tasks.comparison.troubles import Trouble
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan
 from tasks.stage import atomic_file, atomic_folder, stage
@@ -23,9 +24,9 @@ def main() -> None:
     sources.remove_others(plan)
     figures = frame.gather(plan)
     frame.write(figures, plan.results / "comparison.csv")
-    for name, content in (("metrics", metrics(plan, figures)), ("troubles", troubles(plan))):
-        with atomic_file(plan.results / f"{name}.json") as file:
-            file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    with atomic_file(plan.results / "metrics.json") as file:
+        file.write_text(json.dumps(metrics(plan, figures), indent=2, ensure_ascii=False) + "\n")
+    troubles.write(plan, in_trouble(plan))
     with atomic_folder(plan.results / "curves") as folder:
         for variant in plan.variants:
             curve = loss_curve([cell for cell in plan.cells if cell.variant == variant])
@@ -64,19 +65,21 @@ def loss_curve(cells: list[Cell]) -> pd.DataFrame:
     return pd.concat(losses, axis=1, join="inner").mean(axis=1).sort_index().to_frame("loss")
 
 
-def troubles(plan: Plan) -> list[str]:
-    """A sentence for each cell that ended early, and for each of its representations that collapsed."""
-    said = []
+def in_trouble(plan: Plan) -> list[Trouble]:
+    """Each cell that ended early, and each of its representations that collapsed."""
+    found = []
     for cell in plan.cells:
         outcome = _read(cell, "pretrain", "", "outcome.json")
         if outcome["stopped"]:
-            said.append(f"Ended early: {cell.name}: {outcome['stopped']}.")
+            says = f"Ended early: {cell.name}: {outcome['stopped']}."
+            found.append(Trouble(cell=cell.name, representation="", images="", says=says))
         for images in plan.images:
             on = f" on {images}" if len(plan.images) > 1 else ""
             for representation, verdict in _read(cell, "probe", images, "verdict.json").items():
                 if verdict["collapsed"]:
-                    said.append(f"Collapsed: {cell.name}, {representation}{on}: {verdict['why']}.")
-    return said
+                    says = f"Collapsed: {cell.name}, {representation}{on}: {verdict['why']}."
+                    found.append(Trouble(cell=cell.name, representation=representation, images=images, says=says))
+    return found
 
 
 def _read(cell: Cell, stage: str, images: str, name: str) -> dict[str, Any]:

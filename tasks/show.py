@@ -1,20 +1,24 @@
 """Print the comparison, write its report, and hand the record to MLflow: `python -m tasks.show`. No stage.
 
-Table and report are made here from DVC's outputs and the observations, together, so that neither is ever of another run
-than the other. Where nothing that they are made from has changed, the table is printed as it was kept, at once:
-`results/<suite>/.shown` holds it with a digest of all that it was made from.
+Table, verdicts, answer and report are made here from DVC's outputs and the observations, together, so that none is ever
+of another run than the others. Where nothing that they are made from has changed, what is printed is printed as it was
+kept, at once: `results/<suite>/.shown` holds it with a digest of all that it was made from.
 """
 
 import hashlib
 import json
 import platform
 from collections.abc import Iterator
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ssl_core.errors import Refused
 from tasks.cells import MADE, PREPARED
-from tasks.comparison import sources
+from tasks.comparison import index, sources, verdicts
+from tasks.comparison.verdicts import Verdicts
+from tasks.configuration import files
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan
 from tasks.stage import atomic_file, stage
@@ -24,34 +28,39 @@ DELIVERED = Path("results/.delivered")
 """What MLflow was last given: of which suite, by what digest, to which store."""
 TOOLS = ("torch", "torchvision", "dvc", "mlflow", "prefect")
 """Whose versions the report names."""
-CHAMPIONS = ("exporting/loading.py", "tracking/record.py", "weights.py", "configuration/plan.py")
-"""What decides, beside the comparison's own code, which cell the report offers and what it says of it."""
+BESIDE = ("correct.py", "exporting/loading.py", "tracking/record.py", "weights.py", "configuration/plan.py")
+"""What decides, beside the comparison's own code, what the report says and which cell it offers."""
+RESOLVED = ("images", "data", "defaults", "evaluation", "weights")
+"""What of params.yaml decides which suite can be asked next."""
 
 
 def main() -> None:
     """Show the active suite; what is heavy is imported only where there is something to make or to deliver.
 
-    Raises `Refused` where it was not compared yet, or where the figures are not those that were compared.
+    Raises `Refused` where it was not compared yet, where the figures are not those that were compared, and where the
+    verdicts are of another comparison or of other claims.
     """
     plan = plans.read()
     digest, kept = made_from(plan), _read(_shown(plan))
-    if kept.get("digest") != digest or not report_file(plan).exists():
-        kept = {"digest": digest, "text": _make(plan)}
+    made = (report_file(plan), plan.summary)
+    if kept.get("digest") != digest or not all(file.exists() for file in made):
+        kept = {"digest": digest, **_make(plan)}
         _write(_shown(plan), kept)
     print(kept["text"])
+    all_suites = index.write()
     # What a suite delivers can be superseded by another suite's: the last delivery alone is known to stand.
     delivery_of_this = {"suite": plan.suite, "digest": digest, "store": store.known()}
     if not delivery_of_this["store"] or _read(DELIVERED) != delivery_of_this:
         from tasks.tracking import delivery
 
-        if delivery.deliver(plan):
+        if delivery.deliver(plan, {claim.name: claim.verdict for claim in _verdicts(plan).claims}):
             _write(DELIVERED, delivery_of_this | {"store": store.known()})
-    print(f"\nLook further:  make ui    and the report, {report_file(plan)}")
+    print(f"\nAll suites:    {all_suites}\nLook further:  make ui    and the report, {report_file(plan)}")
 
 
 def report_file(plan: Plan) -> Path:
     """Where the suite's report lies."""
-    return plan.results / "report.html"
+    return plan.results / index.REPORT
 
 
 def versions() -> dict[str, str]:
@@ -71,16 +80,20 @@ def _parts(plan: Plan) -> Iterator[tuple[str, bytes]]:
     here = Path(__file__)
     small = [
         here,
-        *sorted(file for file in (here.parent / "comparison").iterdir() if file.suffix in {".py", ".jinja"}),
-        *(here.parent / name for name in CHAMPIONS),
-        *(plan.results / name for name in ("comparison.csv", "troubles.json", "sources.json")),
+        *sorted(file for file in (here.parent / "comparison").iterdir() if file.suffix in {".py", ".jinja", ".css"}),
+        *(here.parent / name for name in BESIDE),
+        *(plan.results / name for name in ("comparison.csv", "troubles.json", "sources.json", "claims.json")),
         *(PREPARED / images / "card.json" for images in plan.images),
+        files.asked(plan.suite),
     ]
     for file in small:
         yield file.name, file.read_bytes() if file.exists() else b""
     yield "figures", json.dumps(sources.digests(plan)).encode()
     yield "observations", json.dumps([observations.read(*work) for work in sources.works(plan)]).encode()
     yield "there", json.dumps(list(_there(plan))).encode()
+    for file in (*map(_suite, index.not_asked(plan.suite, plan.images[0])), files.METHODS):
+        yield file.name, file.read_bytes() if file.exists() else b""
+    yield "images", json.dumps([files.read(files.PARAMS).get(key) for key in RESOLVED]).encode()
     yield "tools", json.dumps(versions()).encode()
 
 
@@ -90,18 +103,74 @@ def _there(plan: Plan) -> Iterator[str]:
         yield from sorted(file.as_posix() for file in (MADE / cell.name).rglob("*"))
 
 
-def _make(plan: Plan) -> str:
-    """Write the report, and return the table."""
-    from tasks.comparison import compared, report, table
+def _make(plan: Plan) -> dict[str, Any]:
+    """Write the report and its summary; gives what is printed, and what `index` needs."""
+    from tasks.comparison import answer, compared, report, sentences, summary, table, verdict_lines
 
     of_suite = compared.read(plan)
     sources.check(plan)
-    report.write(of_suite, report_file(plan), versions())
-    return table.text(of_suite)
+    verdicts.check(plan)
+    judged = _verdicts(plan)
+    said = answer.sentences(of_suite, judged, _not_asked(plan))
+    report.write(of_suite, judged, said, report_file(plan), versions())
+    figures, lines = table.text(of_suite), verdict_lines.lines(judged)
+    with atomic_file(plan.summary) as partial:
+        partial.write_text(summary.markdown(plan, said, judged, figures))
+    parts = [figures, "\n".join(lines), sentences.wrapped(said, verdict_lines.WIDTH)]
+    kept = _of_suite(plan, sentences.text(said[:1]), verdict_lines.counted(judged))
+    return {"text": "\n\n".join(filter(None, parts)), "summary": kept}
+
+
+def _of_suite(plan: Plan, answered: str, counts: dict[str, int]) -> dict[str, Any]:
+    """What the page of all suites says of this one."""
+    seeds = f"{len(plan.seeds)} seed{'s' if len(plan.seeds) > 1 else ''}"
+    return {
+        "question": plan.question,
+        "answer": answered,
+        "images": plan.images,
+        "where": f"{', '.join(plan.images)}, {seeds}",
+        "verdicts": counts,
+        "made": date.today().isoformat(),
+    }
+
+
+def _verdicts(plan: Plan) -> Verdicts:
+    """The suite's verdicts; none where it claims nothing."""
+    if not verdicts.file(plan).exists():
+        from tasks.comparison.interval import LEVEL
+
+        return Verdicts(level=LEVEL, looks=1, claims=[], ranking=None)
+    return verdicts.read(plan)
+
+
+def _not_asked(plan: Plan) -> tuple[str, str] | None:
+    """The name and the question of the first suite that these images were not asked yet, and can be."""
+    names = index.not_asked(plan.suite, plan.images[0])
+    name = next((name for name in names if _possible(name, plan.images[0])), None)
+    return (name, str(files.read(_suite(name)).get("question"))) if name else None
+
+
+def _possible(name: str, images: str) -> bool:
+    """Whether a suite can be run as params.yaml is, with what these images have."""
+    from tasks.configuration import resolve
+
+    card = json.loads((PREPARED / images / "card.json").read_text())
+    try:
+        needed = [one.variant.objective_class for one in resolve.load(_suite(name)).resolved.values()]
+    except Refused:
+        return False
+    lacking = (card["grey"] and any(one.needs_colours for one in needed)) or (
+        not card["classes"] and any(one.needs_labels for one in needed)
+    )
+    return not lacking
+
+
+def _suite(name: str) -> Path:
+    return files.SUITES / f"{name}.yaml"
 
 
 def _shown(plan: Plan) -> Path:
-    return plan.results / ".shown"
+    return plan.results / index.SHOWN
 
 
 def _read(file: Path) -> dict[str, Any]:

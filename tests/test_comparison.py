@@ -22,10 +22,11 @@ from scipy import stats
 from ssl_core.backbones import ResNetConfig, build
 from ssl_core.data import prepared
 from ssl_core.errors import Refused
-from tasks import compare, export, show, weights
+from tasks import compare, correct, export, show, weights
 from tasks.cells import PREPARED, Cell
 from tasks.comparison import compared, frame, neighbourhoods, report, sources, table
-from tasks.comparison.intervals import difference, estimate
+from tasks.comparison.interval import effect
+from tasks.comparison.verdicts import Verdicts
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan, Planned
 from tasks.tracking import record
@@ -44,6 +45,7 @@ BUDGET = {
     "augmentation": {"crop": {"scale": [0.6, 1.0]}, "flip": 0.5, "jitter": None}, "mixup": 0.8, "evaluations": 3,
 }  # fmt: skip
 CLASSES = 3
+NOTHING = Verdicts(level=0.05, looks=1, claims=[], ranking=None)
 
 
 def suite(seeds: list[int] | None = None, **changes: Any) -> Plan:
@@ -111,7 +113,7 @@ def text(plan: Plan) -> str:
 
 def page(plan: Plan) -> str:
     """The report of what compare made of it."""
-    report.write(compared.read(plan), Path("report.html"), {"python": "3.11"})
+    report.write(compared.read(plan), NOTHING, [["Nobody knows."]], Path("report.html"), {"python": "3.11"})
     return Path("report.html").read_text()
 
 
@@ -163,7 +165,9 @@ def _cell(plan: Plan, cell: Cell, generator: np.random.Generator, unlabelled: tu
         if cell.variant in plan.fine_tune:
             tuned = [("fine_tuning", "linear", f, "test", "accuracy", 0.9) for f in (0.1, 1.0)] if labelled else []
             _figures(cell, "fine_tune", images, [(variant.representations[0], *one) for one in tuned])
-            made = {"0.1": {"labelled_images": 6, "learning_rate": 0.003, "step": 67, "steps": 200}}
+            made = {
+                "0.1": {"labelled_images": 6, "learning_rate": 0.003, "val_accuracy": 0.8125, "step": 67, "steps": 200}
+            }
             _stage(cell, "fine_tune", images, "choices.json", json.dumps({variant.representations[0]: made}))
 
 
@@ -208,7 +212,7 @@ def delivered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Suites that were given to a delivery that delivers everything."""
     given: list[str] = []
 
-    def deliver(plan: Plan) -> bool:
+    def deliver(plan: Plan, verdicts: dict[str, str]) -> bool:
         given.append(plan.suite)
         Path("mlflow.db").touch()
         return True
@@ -220,27 +224,7 @@ def delivered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def short_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it matters when a report is made, not what is in it."""
-    monkeypatch.setattr(report, "write", lambda found, file, versions: file.write_text("new"))
-
-
-# Intervals.
-
-
-@pytest.mark.parametrize("count", [2, 3, 10, 21, 40])
-def test_intervals_are_students(count: int) -> None:
-    values = np.random.default_rng(0).random(count).tolist()
-    low, high = stats.t.interval(0.95, count - 1, np.mean(values), stats.sem(values))
-    found = estimate(values)
-    assert found.half is not None
-    assert found.mean == pytest.approx(statistics.mean(values))
-    assert found.half == pytest.approx((high - low) / 2, rel=1e-9)
-    assert estimate([0.5]).half is None
-
-
-def test_differences_are_paired_by_the_seeds_that_both_have() -> None:
-    found = difference({0: 0.5, 1: 0.9, 2: 0.1}, {1: 0.6, 0: 0.4, 7: 0.0})
-    assert found == estimate([0.5 - 0.4, 0.9 - 0.6])
-    assert difference({0: 0.5}, {1: 0.5}) is None
+    monkeypatch.setattr(report, "write", lambda found, judged, said, file, versions: file.write_text("new"))
 
 
 # What compare determines.
@@ -381,6 +365,12 @@ def test_compare_imports_neither_pytorch_nor_mlflow() -> None:
 # The table.
 
 
+def half_above(better: list[str], worse: list[str]) -> float:
+    """Half of the interval of a difference in points, of all that the suite has."""
+    y = np.array([[ACCURACY[name, seed] for seed in (0, 1)] for name in VARIANTS])
+    return 100 * effect(y, np.array([(name in better) - float(name in worse) for name in VARIANTS])).half(0.05)
+
+
 def test_the_table_shows_means_intervals_and_paired_differences() -> None:
     plan = project(suite(seeds=[0, 1]))
     said = text(plan)
@@ -388,11 +378,43 @@ def test_the_table_shows_means_intervals_and_paired_differences() -> None:
     half = stats.t.ppf(0.975, 1) * statistics.stdev([70, 82]) / 2**0.5
     assert row(said, "simclr")[2] == f"76.0±{half:.1f}"
     assert row(said, "simclr")[-2:] == ["10", "1.0"]
-    assert row(said, "simclr", 1)[2] == f"21.0±{stats.t.ppf(0.975, 1) * statistics.stdev([20, 22]) / 2**0.5:.1f}"
+    assert row(said, "simclr", 1)[2] == f"21.0±{half_above(['simclr'], ['random']):.1f}"
     assert row(said, "mae", 1)[2].startswith("4.0±")  # above its own backbone's initial weights, not the other's
-    assert "Mean ± 95 % interval over 2 seeds." in said.splitlines()
+    assert (
+        "Mean ± 95 % interval over 2 seeds.\n"
+        "It covers seeds and draws of the labels, not other test images, other data or another budget."
+    ) in said
     assert "No initial weights" not in said
     assert "off the shelf" not in said.lower()
+
+
+def test_the_tables_intervals_count_the_test_images_where_each_cells_outcomes_were_kept() -> None:
+    plan = project(suite(seeds=[0, 1]))
+    generator, outcomes = np.random.default_rng(0), {}
+    for cell in plan.cells:
+        right = {
+            correct.Predicted("backbone", head, fraction): generator.random(40) < 0.7
+            for head in ("linear", "knn20")
+            for fraction in (0.1, 1.0)
+        }
+        outcomes[cell.name] = next(iter(right.values()))
+        correct.write(right, cell.figures("probe", "drawn"))
+    said = text(plan)
+    assert "It covers seeds, draws of the labels and test images (RankMe: seeds), not other data or another" in said
+    y = np.array([[ACCURACY[name, seed] - 0.05 for seed in (0, 1)] for name in VARIANTS])
+    for shown, names, c in (
+        (row(said, "mae")[1], ["mae"], [0, 0, 0, 1.0]),
+        (row(said, "simclr", 1)[1], ["simclr", "random"], [-1, 1, 0, 0]),
+    ):
+        signs = (1, -1)
+        right = np.array([
+            sum(sign * outcomes[f"{name}-{seed}"].astype(float) for sign, name in zip(signs, names, strict=False))
+            for seed in (0, 1)
+        ])  # fmt: skip
+        found = effect(y, np.array(c), right)
+        assert found.images
+        assert shown == f"{100 * found.mean:.1f}±{100 * found.half(0.05):.1f}"
+    assert max(map(len, said.splitlines())) <= 120
 
 
 def test_the_usual_table_is_at_most_120_wide() -> None:
@@ -425,7 +447,7 @@ def test_what_is_above_off_the_shelf_stands_beside_what_is_above_initial_weights
     paired = row(said, "simclr", 1)
     above, shelf = paired[1 : len(paired) // 2 + 1], paired[len(paired) // 2 + 1 :]
     assert above[-1].startswith("21.0±")
-    assert shelf[-1] == f"14.0±{stats.t.ppf(0.975, 1) * statistics.stdev([9, 19]) / 2**0.5:.1f}"
+    assert shelf[-1] == f"14.0±{half_above(['simclr'], ['random_vit']):.1f}"
     assert row(said, "mae", 1)[-1] == "-"
     assert "Off the shelf: random_vit is the weights imagenet as they come, at 64 pixels." in said.splitlines()
     assert "Pretrained on from given weights: simclr (imagenet)." in said.splitlines()
@@ -471,7 +493,7 @@ def test_fine_tuned_columns_are_of_the_variants_that_the_suite_names_with_the_bu
         "Its learning rate: 0.001, 0.003, the one ahead on val after 1/3 of the steps; its state: the best on val."
     ) in said
     assert "train it from scratch: random." in said
-    assert "fine-tuning learning rate 0.003, step 67 of 200" in page(plan)
+    assert "fine-tuning learning rate 0.003, step 67 of 200, 81.2 % of val right" in page(plan)
 
 
 def test_a_budget_without_a_cap_and_without_augmentation() -> None:
@@ -516,6 +538,12 @@ def test_a_further_data_set_has_tables_of_its_own() -> None:
     assert row(second, "simclr", 1)[2].startswith("21.0±")
     assert "pretraining" not in second.splitlines()[2]
     assert page(plan).count("Evaluated on others, pretrained on drawn") == 1
+
+
+def test_without_labels_the_intervals_cover_seeds_and_no_draw_of_labels() -> None:
+    said = text(project(suite(seeds=[0, 1]), unlabelled=("drawn",)))
+    assert "It covers seeds, not other test images, other data or another budget." in said
+    assert "draws of the labels" not in said
 
 
 def test_without_labels_the_label_free_figures_are_shown() -> None:
@@ -677,7 +705,7 @@ def test_what_could_not_be_delivered_is_tried_again(
     project(suite())
     compare.main()
     tried: list[str] = []
-    monkeypatch.setattr("tasks.tracking.delivery.deliver", lambda plan: bool(tried.append(plan.suite)))
+    monkeypatch.setattr("tasks.tracking.delivery.deliver", lambda plan, verdicts: bool(tried.append(plan.suite)))
     show.main()
     show.main()
     assert len(tried) == 2
@@ -709,7 +737,7 @@ def test_whatever_it_is_made_from_makes_it_anew(short_report: None, delivered: l
     assert report_file.read_text() != "old"
 
 
-@pytest.mark.parametrize("changed", show.CHAMPIONS)
+@pytest.mark.parametrize("changed", show.BESIDE)
 def test_other_code_that_decides_on_the_champion_makes_it_anew(
     short_report: None, delivered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:

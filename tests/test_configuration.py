@@ -20,7 +20,7 @@ from ssl_core.errors import Refused
 from ssl_core.objectives import OBJECTIVES
 from ssl_core.training.iteration import Acceleration
 from tasks import configure
-from tasks.configuration import compute, configs, files, modules, plan, resolve, schemas
+from tasks.configuration import asking, compute, configs, files, modules, plan, resolve, schemas
 from tasks.configuration.compute import Compute
 
 NAMES = {kind: typing.get_args(typing.get_type_hints(kind)["name"])[0] for kind in OBJECTIVES}
@@ -122,6 +122,15 @@ def test_the_baseline_has_the_variants_own_backbone(tmp_path: Path) -> None:
         "mae": "random_vit",
         "wide": "",
     }
+
+
+def test_what_is_unlike_in_a_claims_budgets_reaches_the_verdict_stage(tmp_path: Path) -> None:
+    claim = {"says": "Two views.", "better": "simclr", "worse": "jigsaw", "more_than": 1.0}
+    asked = {"variants": {"simclr": None, "jigsaw": None}, "claims.c": claim, "claims.d": claim | {"equal": "passes"}}
+    with chdir(write(tmp_path, suite=asked)):
+        configure.main()
+        (suite,) = Path("configs/verdict").iterdir()
+        assert asking.read(suite.stem).unlike == {"c": "simclr has 1.6 views of each image, jigsaw 0.8"}
 
 
 def test_a_mistake_leaves_the_old_configs(tmp_path: Path) -> None:

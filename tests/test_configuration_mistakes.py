@@ -289,6 +289,7 @@ def test_names_that_no_dotted_path_can_say(tmp_path: Path) -> None:
 
 
 CLAIM = {"says": "It helps.", "better": "simclr", "worse": "random", "more_than": 1.0}
+OF = {"better": "simclr", "worse": "random"}
 
 
 def without(*keys: str, **more: Any) -> dict[str, Any]:
@@ -332,6 +333,46 @@ def without(*keys: str, **more: Any) -> dict[str, Any]:
             without(figure={"data": "transfer"}),
             "claims.helps is about other images than those pretrained on, and params",
         ),
+        (
+            without(better={"variant": "simclr", "representation": "projector", "protocol": "fine_tuning"})
+            | {"fine_tune": ["simclr"], "representations": ["backbone", "projector"]},
+            "claims.helps is about simclr's projector fine-tuned; fine-tuned is what the table shows of it alone, the "
+            "backbone",
+        ),
+        (without(worse=["random", "simclr"]), "claims.helps has simclr as better and as worse, in the same figure"),
+        (
+            without(better={"variant": "simclr", "representation": "backbone"}, worse="simclr", how="every"),
+            "claims.helps has simclr as better and as worse, in the same figure",
+        ),
+        (
+            without(
+                "better",
+                "worse",
+                more={"better": "simclr", "worse": "random"},
+                less={"better": "simclr", "worse": "simclr"},
+            ),
+            "claims.helps has simclr as better and as worse, in the same figure",
+        ),
+        (
+            without(better=["simclr", "random"], worse=["random", "random"], how="pairwise"),
+            "claims.helps has random as better and as worse, in the same figure",
+        ),
+        (without(figure={"metric": "rankme"}), "claims.helps.figure.metric is 'rankme'; allowed are 'accuracy' or"),
+        (
+            without("better", "worse", between=["random", "simclr", "random"], how="best"),
+            "claims.helps.how is best, which is for better and worse; leave it out",
+        ),
+        (without(better=["simclr", "simclr"]), "claims.helps names simclr twice on one side, in the same figure"),
+        (
+            without("better", "worse", between=["random", "simclr", {"variant": "random", "labels": 1.0}]),
+            "claims.helps.between names random twice, in the same figure",
+        ),
+        (
+            without("better", "worse", more=OF, less=OF),
+            "claims.helps has the same difference as more and as less",
+        ),
+        (without() | {"looks": 6}, "looks is 6"),
+        (without() | {"looks": 0}, "looks is 0"),
         (without(worse={"variant": "random", "heat": 1}), "claims.helps.worse.0.heat is not known"),
         (without(worse=3), "claims.helps.worse.0 is 3; a mapping"),
         ({"claims": ["helps"]}, "claims is ['helps']; a mapping, {key: value}, is needed"),
@@ -339,6 +380,11 @@ def without(*keys: str, **more: Any) -> dict[str, Any]:
 )
 def test_mistakes_of_claims(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     assert sentence in refusal(tmp_path, suite=changes)
+
+
+def test_what_is_better_in_one_pair_may_be_worse_in_the_next(tmp_path: Path) -> None:
+    claims = without(better=["simclr", "mae"], worse=["random", "simclr"], how="pairwise")["claims"]
+    assert load(tmp_path, suite={"variants.mae": None, "claims": claims}).suite.claims
 
 
 def test_a_claim_on_the_shown_representation_needs_no_name_for_it(tmp_path: Path) -> None:

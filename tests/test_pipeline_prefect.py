@@ -1,5 +1,6 @@
 """The same graph, run by the real Prefect against a real server."""
 
+import json
 import os
 import re
 import shutil
@@ -45,6 +46,13 @@ def pages(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             assert tried.connect_ex(("127.0.0.1", port)) != 0, "a server outlived its page"
 
 
+def with_cache(finished: Path, into: Path) -> Path:
+    """A clone that has run nothing, whose DVC remembers what the finished one ran."""
+    project = clone(into)
+    shutil.copytree(finished / ".dvc" / "cache", project / ".dvc" / "cache")
+    return project
+
+
 def test_the_flow_gives_the_same_lock_as_dvc_and_shows_every_stage(
     finished: Path, pages: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -59,21 +67,62 @@ def test_the_flow_gives_the_same_lock_as_dvc_and_shows_every_stage(
     cells = [f"pretrain@{v}-0" for v in ("random", "simclr")]
     cells += [f"{stage}@{v}-0-small" for stage in ("embed", "probe") for v in ("random", "simclr")]
     cells.append("fine_tune@simclr-0-small")
-    assert sorted(run["name"] for run in runs) == sorted(["configure", "prepare@small", *cells, "compare"])
+    assert sorted(run["name"] for run in runs) == sorted(["configure", "prepare@small", *cells, "compare", "verdict"])
     assert {run["state_type"] for run in runs} == {"COMPLETED"}
     spans = [(run["start_time"], run["end_time"]) for run in runs]
     assert any(a[0] < b[0] < a[1] for a in spans for b in spans), "no two stages ran side by side"
-    assert len(httpx.post(f"{api}/flow_runs/filter", json={}).raise_for_status().json()) == 1
+    (flow,) = httpx.post(f"{api}/flow_runs/filter", json={}).raise_for_status().json()
+    (answer,) = httpx.post(f"{api}/artifacts/filter", json={}).raise_for_status().json()
+    assert (answer["key"], answer["flow_run_id"]) == ("answer-small", flow["id"])
+    assert answer["data"] == (project / "results" / "small" / "summary.md").read_text()
 
     again = run("python", "-m", "flows.pipeline", cwd=project, PREFECT_API_URL=api)
     assert again.returncode == 0
     assert again.stdout.count("Unchanged") >= len(cells)
 
 
+def test_verdicts_are_published_in_prefect_and_recorded_in_mlflow(
+    finished: Path, pages: tuple[str, str], tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    project = tmp_path / "judged"
+    shutil.copytree(finished, project, symlinks=True)
+    claim = {
+        "says": "SimCLR learns.", "source": "", "verdict": "supported", "why": "", "effect": 5.0, "lower": 4.0,
+        "upper": 6.0, "more_than": 1.0, "seeds": [0], "contrasts": [], "seeds_to_decide": None, "cells": ["simclr-0"],
+    }  # fmt: skip
+    judged = json.loads((project / "results" / "small" / "claims.json").read_text()) | {"claims": {"learns": claim}}
+    (project / "results" / "small" / "claims.json").write_text(json.dumps(judged))
+    published = "from prefect import flow; from flows.artifacts import publish; flow(persist_result=False)(publish)()"
+    api = f"{pages[1]}/api"
+    done = run("python", "-c", published, cwd=project, PREFECT_API_URL=api)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "supported  SimCLR learns." in done.stdout
+
+    asked = {"artifacts": {"key": {"any_": ["verdicts-small"]}}}
+    (table,) = httpx.post(f"{api}/artifacts/filter", json=asked).raise_for_status().json()
+    assert (table["type"], table["description"]) == ("table", "Does it run?")
+    (row,) = json.loads(table["data"])
+    assert (row["claim"], row["verdict"], row["effect"]) == ("learns", "supported", "+5.0 ± 1.0 points (> 1.0)")
+    newest = {"artifacts": {"key": {"any_": ["answer-small"]}}, "sort": "CREATED_DESC"}
+    answer = httpx.post(f"{api}/artifacts/filter", json=newest).raise_for_status().json()[0]
+    summary = (project / "results" / "small" / "summary.md").read_text()
+    assert (answer["type"], answer["data"]) == ("markdown", summary)
+    assert answer["flow_run_id"]
+
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    (suite,) = client.search_runs([experiment.experiment_id], "tags.suite_run = 'small'")
+    assert suite.data.tags["claim.learns"] == "supported"
+    assert suite.data.tags["mlflow.note.content"] == summary
+
+
 def test_a_stage_that_fails_stops_what_stands_on_it_alone(
     finished: Path, pages: tuple[str, str], tmp_path: Path
 ) -> None:
-    project = clone(tmp_path)
+    project = with_cache(finished, tmp_path)
     large = {"method": "simclr", "pretraining": {"batch_size": 5000}}
     edit(project, lambda content: content["variants"].update(simclr=large), SMALL_SUITE)
     api = f"{pages[1]}/api"
@@ -88,8 +137,8 @@ def test_a_stage_that_fails_stops_what_stands_on_it_alone(
     assert not (project / "cells" / "simclr-0").exists() or not any((project / "cells" / "simclr-0").iterdir())
 
 
-def test_a_flow_that_is_ended_ends_its_stages(pages: tuple[str, str], tmp_path: Path) -> None:
-    project = clone(tmp_path)
+def test_a_flow_that_is_ended_ends_its_stages(finished: Path, pages: tuple[str, str], tmp_path: Path) -> None:
+    project = with_cache(finished, tmp_path)
     edit(project, lambda content: content["defaults"]["pretraining"].update(epochs=10_000), SMALL_SUITE)
     environment = ENVIRONMENT | {"PREFECT_API_URL": f"{pages[1]}/api"}
     flow = subprocess.Popen([sys.executable, "-m", "flows.pipeline", "--slots", "2"], cwd=project, env=environment)

@@ -92,7 +92,38 @@ def test_a_cell_is_one_run_that_says_everything(finished: Path) -> None:
     assert parent.data.tags["suite_run"] == "small"
     assert parent.info.status == "FINISHED"
     assert {file.path for file in client.list_artifacts(found.info.run_id, "pictures")} >= {"pictures/views.png"}
-    assert {"comparison.csv", "report.html"} <= {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert parent.data.tags["mlflow.note.content"].startswith("# Does it run?\n\nsimclr is ahead with ")
+    assert {"comparison.csv", "report.html", "summary.md"} <= {
+        file.path for file in client.list_artifacts(parent.info.run_id)
+    }
+
+
+def test_a_suites_run_has_the_verdicts_that_are_there_and_no_others(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.configuration import plan as plans
+    from tasks.tracking import delivery
+    from tasks.tracking.store import Store
+
+    for name in ("dvc.yaml", "params.yaml", "mlflow.db", "configs/compare/small.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(finished / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    plan = plans.read()
+    plan.results.mkdir(parents=True)
+    opened = Store("small")
+    run_id = opened.create("small", {"claimed": "not one of them"})
+    for verdicts in ({"a": "undecided", "b": "supported"}, {"a": "refuted"}):
+        plan.summary.write_text("# Why?\n\n```\n" + "a table\n" * 2000 + "```\n")
+        delivery._judge(opened, plan, run_id, verdicts)
+        tags = opened.client.get_run(run_id).data.tags
+        assert {key.removeprefix("claim."): tags[key] for key in tags if key.startswith("claim.")} == verdicts
+    assert tags["claimed"] == "not one of them"
+    note = tags["mlflow.note.content"]
+    assert len(note) <= 5000
+    assert note.startswith("# Why?\n\n```\na table\n")
+    assert note.endswith("a table\n```\n\nThe rest is in the artifacts: summary.md.\n")
 
 
 def test_the_champion_loads_without_running_code(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +161,7 @@ def test_a_killed_pretraining_is_continued_by_its_retry_and_by_the_delivery_in_t
     command = [sys.executable, "-c", WATCHED + PRETRAIN]
     halfway = [sys.executable, "-c", WATCHED + HALFWAY + PRETRAIN]
     killed = subprocess.Popen(halfway, cwd=project, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 180
+    until = time.monotonic() + 600
     while not has_curve(project) and time.monotonic() < until:
         time.sleep(0.3)
     killed.send_signal(signal.SIGKILL)
@@ -142,7 +173,7 @@ def test_a_killed_pretraining_is_continued_by_its_retry_and_by_the_delivery_in_t
     done = run(*command, cwd=project)
     assert done.returncode == 0, done.stdout
     assert runs(project)[0].info.status == "FINISHED"
-    by_hand(project, "embed simclr 0 small", "probe simclr 0 small", "compare")
+    by_hand(project, "embed simclr 0 small", "probe simclr 0 small", "compare", "verdict")
     assert "not recorded" not in show(project)
     (continued,) = runs(project)
     assert continued.info.run_id == left.info.run_id
@@ -196,13 +227,13 @@ def test_current_runs_are_what_the_table_shows_after_an_edit_and_when_it_is_put_
     (first,) = runs(copy)
     params = (copy / "params.yaml").read_text()
     edit(copy, lambda content: content["evaluation"].update(knn_temperature=1.0))
-    by_hand(copy, "configure", "probe simclr 0 small", "compare")
+    by_hand(copy, "configure", "probe simclr 0 small", "compare", "verdict")
     show(copy)
     (second,) = runs(copy)
     assert second.info.run_id != first.info.run_id
     assert [old.info.run_id for old in runs(copy, superseded="true")] == [first.info.run_id]
     (copy / "params.yaml").write_text(params)
-    by_hand(copy, "configure", "probe simclr 0 small", "compare")
+    by_hand(copy, "configure", "probe simclr 0 small", "compare", "verdict")
     show(copy)
     (third,) = runs(copy)
     assert third.info.run_id == first.info.run_id

@@ -10,10 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tasks.comparison.compared import Compared, Key
+from tasks.comparison import points
+from tasks.comparison.compared import Compared
+from tasks.comparison.measured import Key
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6fd1", "#a0522d")
 GREY = "#7f7f7f"
+MARKERS = "osD^vP"
+"""A suite of more variants than colours has the colours again, with another marker."""
 
 matplotlib.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "stopgrad", "text.parse_math": False,
@@ -27,6 +31,11 @@ matplotlib.rcParams.update({
 def colours(variants: Sequence[str]) -> dict[str, str]:
     """A colour for each variant, the same in every chart."""
     return {variant: COLOURS[i % len(COLOURS)] for i, variant in enumerate(variants)}
+
+
+def markers(variants: Sequence[str]) -> dict[str, str]:
+    """A marker for each variant, which tells those of one colour apart."""
+    return {variant: MARKERS[i // len(COLOURS) % len(MARKERS)] for i, variant in enumerate(variants)}
 
 
 def by_label_fraction(compared: Compared, images: str) -> str:
@@ -50,23 +59,45 @@ def by_label_fraction(compared: Compared, images: str) -> str:
 
 
 def by_cost(compared: Compared, images: str) -> str:
-    """Test accuracy of the probe on all labels against the seconds of pretraining; empty where no cost is known."""
+    """Test accuracy of the probe on all labels against the seconds of pretraining; empty where no cost is known.
+
+    The names stand in a column beside the panel, in the order of accuracy, so that many close ones stay readable.
+    """
     key = Key("feature_extraction", "linear", compared.fractions(images)[-1], "accuracy")
-    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
-    panel = figure.subplots()
-    known = 0
-    for variant, colour in colours(list(compared.plan.variants)).items():
+    known: dict[str, tuple[float, float, float]] = {}
+    for variant in compared.plan.variants:
         seconds = compared.cost(variant, "pretrain", "seconds")
         accuracy = compared.figure(compared.shown(variant, images), key)
         if seconds and accuracy:
-            known += 1
-            panel.errorbar(seconds.mean, 100 * accuracy.mean, 100 * (accuracy.half or 0), marker="o", color=colour)
-            place, above = (seconds.mean, 100 * accuracy.mean), known % 2 == 0
-            offset = (6, 4 if above else -11)
-            panel.annotate(variant, place, xytext=offset, textcoords="offset points", color=colour, fontsize=9)
+            known[variant] = seconds.mean, 100 * accuracy.mean, points.half(accuracy) or 0.0
+    figure = Figure(figsize=(9, max(3.6, 0.8 + 0.2 * len(known))), layout="constrained")
+    panel = figure.subplots()
+    shades, shapes = (of(list(compared.plan.variants)) for of in (colours, markers))
+    for variant, (seconds, accuracy, half) in known.items():
+        panel.errorbar(seconds, accuracy, half, marker=shapes[variant], markersize=5, color=shades[variant])
     panel.set(xlabel="pretraining, seconds", ylabel="linear probe, test accuracy, %")
-    panel.margins(x=0.25, y=0.15)
+    panel.margins(x=0.08, y=0.1)
+    _named_beside(panel, {name: (x, y) for name, (x, y, _) in known.items()}, shades)
     return _svg(figure) if known else ""
+
+
+def _named_beside(panel: Axes, places: Mapping[str, tuple[float, float]], shades: Mapping[str, str]) -> None:
+    """Name points in a column to the right of a panel, each as high as its point if the others leave room."""
+    low, high = panel.get_ylim()
+    apart = (high - low) / max(18, len(places))
+    order = sorted(places, key=lambda name: places[name][1])
+    heights: list[float] = []
+    for i, name in enumerate(order):
+        least = heights[-1] + apart if heights else low
+        most = high - apart * (len(order) - 1 - i)
+        heights.append(min(max(places[name][1], least), most))
+    for name, height in zip(order, heights, strict=True):
+        shown = panel.annotate(
+            name, places[name], xytext=(1.03, (height - low) / (high - low)), textcoords="axes fraction",
+            fontsize=9, va="center", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": shades[name], "alpha": 0.35, "linewidth": 0.8, "shrinkB": 3},
+        )  # fmt: skip
+        shown.set_url(f"#variant-{name}")
 
 
 def loss_curves(of_variants: Mapping[str, Sequence[tuple[float, float]]], variants: Sequence[str]) -> str:
@@ -118,11 +149,12 @@ def _with_intervals(panel: Axes, compared: Compared, images: str, variant: str, 
     place = compared.shown(variant, images)
     keys = [Key(protocol, "linear", fraction, "accuracy") for fraction in compared.fractions(images)]
     found = [(key.fraction, compared.figure(place, key)) for key in keys]
-    known = [(fraction, 100 * one.mean, 100 * (one.half or 0)) for fraction, one in found if one]
+    known = [(fraction, 100 * one.mean, points.half(one) or 0.0) for fraction, one in found if one]
     if known:
         dashed = "--" if compared.plan.variants[variant].family == "baseline" else "-"
         x, y, half = zip(*known, strict=True)
-        panel.errorbar(x, y, half, marker="o", markersize=4, linestyle=dashed, color=colour, label=variant)
+        marker = markers(list(compared.plan.variants))[variant]
+        panel.errorbar(x, y, half, marker=marker, markersize=4, linestyle=dashed, color=colour, label=variant)
 
 
 def _svg(figure: Figure) -> str:

@@ -1,7 +1,6 @@
 """The whole comparison in one file that opens offline: `results/<suite>/report.html`."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
 from tasks import weights
 from tasks.cells import PREPARED, Cell
-from tasks.comparison import charts, neighbourhoods, table
+from tasks.comparison import bars, charts, heat, neighbourhoods, origins, spent, table, trusted, verdict_lines
 from tasks.comparison.compared import Compared
-from tasks.configuration import files
+from tasks.comparison.sentences import Sentence, Variant
+from tasks.comparison.verdicts import Verdicts
 from tasks.configuration.plan import Plan
 from tasks.exporting import loading
 from tasks.stage import atomic_file
@@ -45,7 +45,7 @@ COSTS = (
 """Group, column, stage, name, scale and digits."""
 
 
-def write(compared: Compared, file: Path, versions: dict[str, str]) -> None:
+def write(compared: Compared, verdicts: Verdicts, answer: list[Sentence], file: Path, versions: dict[str, str]) -> None:
     """Write the report. What is shown of one cell (maps, neighbours, pictures, choices) is of the first seed.
 
     `versions` are those of the tools. Raises `Refused` where there are no prepared images.
@@ -53,8 +53,15 @@ def write(compared: Compared, file: Path, versions: dict[str, str]) -> None:
     plan = compared.plan
     sets = {images: prepared.load(PREPARED / images) for images in plan.images}
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    page.tests["variant"] = lambda part: isinstance(part, Variant)
     content = page.get_template("report.html.jinja").render(
         plan=plan,
+        answer=answer,
+        verdicts=_verdicts(compared, verdicts),
+        level=verdicts.level,
+        looks=verdicts.looks,
+        ablations=heat.ablations(compared),
+        reference=heat.reference(plan),
         sets=[_of_set(compared, images, data) for images, data in sets.items()],
         notes=table.notes(compared),
         cost_chart=charts.by_cost(compared, plan.images[0]) if compared.fractions(plan.images[0]) else "",
@@ -62,7 +69,7 @@ def write(compared: Compared, file: Path, versions: dict[str, str]) -> None:
         curves_chart=charts.loss_curves(_curves(plan), list(plan.variants)),
         pictures={name: found for name in plan.variants if (found := _pictures(_first(plan, name)))},
         captions=CAPTIONS,
-        variants={name: _variant(plan, name) for name in plan.variants},
+        variants={name: origins.of_variant(compared, name) for name in plan.variants},
         versions=versions,
         champion=_champion(plan),
     )
@@ -91,6 +98,8 @@ def _of_set(compared: Compared, images: str, data: Prepared) -> dict[str, Any]:
             )
             if rows
         ],
+        "factors": heat.factors(compared, images),
+        "trusted": trusted.groups(compared, images),
         "fractions_chart": charts.by_label_fraction(compared, images) if compared.fractions(images) else "",
         "maps_chart": charts.maps(
             {name: found for name, found in points.items() if found is not None},
@@ -101,6 +110,30 @@ def _of_set(compared: Compared, images: str, data: Prepared) -> dict[str, Any]:
             name: found for name, folder in folders.items() if (found := neighbourhoods.nearest(folder, data))
         },
     }
+
+
+def _verdicts(compared: Compared, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """What the page shows of each claim."""
+    variant_of = {cell.name: cell.variant for cell in compared.plan.cells}
+    return [
+        {
+            "claim": verdict,
+            "effect": verdict_lines.measured(verdict),
+            "to_decide": verdict_lines.to_decide(verdict),
+            "bar": bars.bar(verdict),
+            "contrasts": [
+                (
+                    {name: f"{weight:+g}" for name, weight in contrast.weights.items()},
+                    verdict_lines.interval_text(contrast.effect, contrast.lower, contrast.upper),
+                    contrast.images,
+                )
+                for contrast in verdict.contrasts
+            ],
+            "spent": spent.of_cells(compared, verdict.cells).text(),
+            "cells": {name: variant_of.get(name, "") for name in verdict.cells},
+        }
+        for verdict in verdicts.claims
+    ]
 
 
 def _champion(plan: Plan) -> dict[str, Any] | None:
@@ -117,34 +150,6 @@ def _champion(plan: Plan) -> dict[str, Any] | None:
         "library": described["library"],
         "code": "\n".join([loading.imports(described), *loading.lines(described, file.name)]),
     }
-
-
-def _variant(plan: Plan, name: str) -> dict[str, Any]:
-    """What a variant is, and what was chosen for it, a sentence a choice."""
-    planned = plan.variants[name]
-    return {
-        "family": planned.family,
-        "method": planned.method,
-        "changes": json.dumps(planned.changes, ensure_ascii=False) if planned.changes else "",
-        "file": files.CONFIGS / f"{name}.yaml",
-        "choices": [said for images in plan.images for said in _choices(plan, _first(plan, name), images)],
-    }
-
-
-def _choices(plan: Plan, cell: Cell, images: str) -> list[str]:
-    said = []
-    for stage in ("probe", "fine_tune"):
-        chosen = cell.figures(stage, images) / "choices.json"
-        for representation, fractions in json.loads(chosen.read_text()).items() if chosen.exists() else ():
-            where = [representation, *([f"on {images}"] if len(plan.images) > 1 else [])]
-            for fraction, one in fractions.items():
-                if stage == "probe":
-                    choice = f"weight decay {one['linear']['weight_decay']:g}"
-                else:
-                    choice = f"fine-tuning learning rate {one['learning_rate']:g}, step {one['step']} of {one['steps']}"
-                share = f"{100 * float(fraction):g} % of the labels ({one['labelled_images']} images)"
-                said.append(f"{' '.join(where)}, {share}: {choice}")
-    return said
 
 
 def _curves(plan: Plan) -> dict[str, list[tuple[float, float]]]:

@@ -107,7 +107,7 @@ def notes(compared: Compared) -> list[str]:
     if len(plan.seeds) == 1:
         said.append("One seed: no interval, and no claim. Add seeds to the suite for both.")
     else:
-        said.append(f"Mean ± 95 % interval over {len(plan.seeds)} seeds.")
+        said += [f"Mean ± 95 % interval over {len(plan.seeds)} seeds.", _covered(compared, labelled)]
     others = {
         name: one.representations[0] for name, one in plan.variants.items() if one.representations[0] != "backbone"
     }
@@ -122,6 +122,21 @@ def notes(compared: Compared) -> list[str]:
     if any(compared.cost(variant, "pretrain", "seconds") is None for variant in plan.variants):
         said.append(f"A cost of {UNKNOWN} was not observed on this machine: the cell came from a cache.")
     return said + compared.troubles
+
+
+def _covered(compared: Compared, labelled: list[str]) -> str:
+    """What the intervals are of. Another data set and another budget are never in them."""
+    if not labelled:
+        return "It covers seeds, not other test images, other data or another budget."
+    found = [
+        compared.figure(compared.shown(variant, images), key)
+        for images in labelled
+        for key in _probe(compared, images)[-1:]
+        for variant in compared.plan.variants
+    ]
+    if found and all(one is None or one.images is not None for one in found):
+        return "It covers seeds, draws of the labels and test images (RankMe: seeds), not other data or another budget."
+    return "It covers seeds and draws of the labels, not other test images, other data or another budget."
 
 
 def _of_initial_weights(compared: Compared) -> list[str]:

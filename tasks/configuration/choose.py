@@ -7,6 +7,7 @@ Whatever is chosen, the form of what is written is checked, before DVC reads it.
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ruamel.yaml.comments import CommentedMap
 
@@ -14,11 +15,15 @@ from ssl_core.errors import Refused
 from tasks.configuration import editing, files, form
 from tasks.stage import atomic_file, stage
 
+if TYPE_CHECKING:
+    from tasks.configuration.resolve import Configuration
 
-def main(suite: str, data: str, weights: str = "", model: str = "") -> None:
+
+def main(suite: str, data: str, weights: str = "", model: str = "") -> "Configuration | None":
     """Change dvc.yaml's first line, params.yaml's images and weights, and the suite's backbone, as chosen; then say so.
 
-    Raises `Refused`, and leaves the files as they were, where the suite cannot be had with these images and weights.
+    Gives all that is written, resolved, where it was changed; else nothing is resolved. Raises `Refused`, and leaves
+    the files as they were, where the suite cannot be had with these images and weights.
     """
     if suite:
         form.check_suite_name(suite)
@@ -32,15 +37,17 @@ def main(suite: str, data: str, weights: str = "", model: str = "") -> None:
     if model and not weights:
         raise Refused(f"MODEL is {model}, and says of which network WEIGHTS are: give it too, a file or pretrained")
     before = {changed: changed.read_bytes() for changed in (files.GRAPH, files.PARAMS, file)}
+    made = None
     try:
         changes = [*_choose(data, weights, model), *(choose_suite(file) if suite else [])]
         if any(changed.read_bytes() != content for changed, content in before.items()):
-            _refuse_impossible()
+            made = _resolved()
     except BaseException:  # a key pressed, or a mistake here, is no reason to leave the user's files half changed
         _put_back(before)
         raise
     for change in changes:
         print(change)
+    return made
 
 
 def _choose(data: str, weights: str, model: str) -> list[str]:
@@ -53,11 +60,11 @@ def _choose(data: str, weights: str, model: str) -> list[str]:
     return changes
 
 
-def _refuse_impossible() -> None:
-    """Configure what was chosen."""
+def _resolved() -> "Configuration":
+    """What was chosen; impossible things are refused."""
     from tasks.configuration import resolve
 
-    resolve.load()
+    return resolve.load()
 
 
 def _put_back(before: dict[Path, bytes]) -> None:
@@ -118,12 +125,17 @@ def _named(given: str, known: CommentedMap, changes: list[str]) -> str:
     return name
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tasks.configuration.choose")
+def arguments(prog: str) -> argparse.ArgumentParser:
+    """What a command takes that chooses."""
+    parser = argparse.ArgumentParser(prog=prog)
     parser.add_argument("--suite", default="", help="the name of a file in suites")
     parser.add_argument("--data", default="", help="data sets of params.yaml, folders or archives, comma-separated")
     parser.add_argument("--weights", default="", help="a file of weights, or its name in params.yaml, or pretrained")
     parser.add_argument("--model", default="", help="the weights' network: timm's name, or torchvision/NAME")
-    chosen = parser.parse_args()
+    return parser
+
+
+if __name__ == "__main__":
+    chosen = arguments("python -m tasks.configuration.choose").parse_args()
     with stage():
         main(chosen.suite, chosen.data, chosen.weights, chosen.model)

@@ -13,7 +13,8 @@ from ssl_core.data import DataConfig
 from ssl_core.errors import Refused
 from ssl_core.evaluation import EvaluationConfig, FineTuningConfig
 from ssl_core.heads import ProjectorConfig
-from tasks.configuration import files, modules, plan, weighed
+from tasks.configuration import asking, budgets, files, modules, plan, weighed
+from tasks.configuration.asking import Asked
 from tasks.configuration.compute import Compute
 from tasks.configuration.parameters import Evaluation
 from tasks.configuration.plan import Plan, Planned
@@ -133,7 +134,9 @@ def write(configuration: Configuration, folder: Path) -> None:
     dump(Probing, "", {"evaluation": _shared(evaluation), "compute": alone})
     labels = {"label_fractions": evaluation.label_fractions, "weight_decays": evaluation.weight_decays}
     dump(FineTuning, "", labels | {"fine_tuning": evaluation.fine_tuning, "compute": alone})
-    put(plan.file(configuration.suite.suite), plain(Plan, dataclasses.asdict(planned(configuration))))
+    asked, unlike = configuration.suite, budgets.unlike(configuration)
+    put(asking.file(asked.suite), plain(Asked, {"looks": asked.looks, "claims": asked.claims, "unlike": unlike}))
+    put(plan.file(asked.suite), plain(Plan, dataclasses.asdict(planned(configuration))))
 
 
 def _stood_on(variant: Variant, known: list[str]) -> dict[str, Any]:

@@ -17,6 +17,11 @@ CONFIGS = Path("configs")
 """What `configure` writes, and nothing else: a folder that DVC owns."""
 
 
+def asked(suite: str) -> Path:
+    """Where `configure` writes what a suite asks."""
+    return CONFIGS / "verdict" / f"{suite}.yaml"
+
+
 def read(file: Path) -> dict[str, Any]:
     """A file's mapping. Raises `Refused` where the file is missing or holds no YAML mapping."""
     try:

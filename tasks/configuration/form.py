@@ -18,7 +18,7 @@ DATA_NAME = re.compile(r"[A-Za-z0-9_]+")
 NEEDED = ("suite", "variants", "seeds", "fine_tune")
 """The keys of a suite that dvc.yaml reads."""
 OF_PARAMS = ("images", "data", "weights", "evaluation", "compute", "tracking")
-OF_SUITES = ("question", "source", "seeds", "fine_tune", "representations", "claims")
+OF_SUITES = ("question", "source", "seeds", "fine_tune", "representations", "looks", "claims")
 OF_METHODS = ("objective", "representation")
 OF_VARIANTS = (*OF_METHODS, "backbone", "augmentation", "pretraining")
 MOVED = {"suite": "a file in suites", "variants": "methods.yaml, or a suite's own in its file"}

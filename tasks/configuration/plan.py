@@ -61,6 +61,11 @@ class Plan:
         """Where the suite's comparison lies."""
         return Path("results") / self.suite
 
+    @property
+    def summary(self) -> Path:
+        """What came of the suite on one page of Markdown, which `show` writes for MLflow and Prefect."""
+        return self.results / "summary.md"
+
     def exported(self, cell: Cell) -> tuple[str, Path] | None:
         """The representation that an export of a cell makes, the first evaluated one, and the weights' file.
 
@@ -75,12 +80,13 @@ def file(suite: str) -> Path:
     return files.CONFIGS / "compare" / f"{suite}.yaml"
 
 
-def read() -> Plan:
-    """The active suite's plan. Raises `Refused` where `configure` has not written it."""
+def read(configs: Path = files.CONFIGS) -> Plan:
+    """The active suite's plan, from a folder that `configure` wrote. Raises `Refused` where it has not written it."""
     suite = files.active_suite().stem
-    if not file(suite).exists():
+    written_to = configs / file(suite).relative_to(files.CONFIGS)
+    if not written_to.exists():
         raise Refused(f"{file(suite)} is missing: run `make repro` (or `dvc repro`), which configures the suite first")
-    written = files.read(file(suite))
+    written = files.read(written_to)
     try:
         variants = {name: Planned(**one) for name, one in written.pop("variants").items()}
         return Plan(**written, variants=variants)

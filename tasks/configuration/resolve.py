@@ -17,7 +17,7 @@ from ssl_core.backbones import BackboneConfig
 from ssl_core.errors import Refused
 from ssl_core.pretrained import PRETRAINED
 from ssl_core.training.pretraining import PretrainingConfig
-from tasks.configuration import files, form, layers, modules, parameters, suite, variant
+from tasks.configuration import claimed, files, form, layers, modules, parameters, suite, variant
 from tasks.configuration.files import allowed
 from tasks.configuration.layers import Place, Said, said
 from tasks.configuration.parameters import Parameters
@@ -89,13 +89,14 @@ def _bare(backbone: BackboneConfig) -> BackboneConfig:
     return dataclasses.replace(backbone, weights=None, frozen_stages=0)
 
 
-def load() -> Configuration:
+def load(file: Path | None = None) -> Configuration:
     """Everything in the current folder, validated. Raises `Refused` with one sentence on the first mistake.
 
-    Every method must be a method; the suite's variants must also be possible with these images.
+    `file`: a suite's, the active one's where it is None. Every method must be a method; the suite's variants must also
+    be possible with these images.
     """
     settings, methods = parameters.load(files.read(files.PARAMS)), files.read(files.METHODS)
-    file = files.active_suite()
+    file = file or files.active_suite()
     asked = suite.load(file, files.read_suite(file))
     form.check_methods(methods)
     defaults = [
@@ -240,19 +241,8 @@ def _refuse_impossible(configuration: Configuration, file: Path) -> None:
         if not configuration.representations(name):
             asked = ", ".join(configuration.suite.representations or ())
             raise Refused(f"{file}: representations is {asked}, of which {name} has none: it has {had}")
-        embedded = configuration.representations(name)
-        for claim, arm in _arms(configuration.suite):
-            if arm.variant == name and arm.representation not in (None, *embedded):
-                raise Refused(
-                    f"{file}: claims.{claim} is about {name}'s {arm.representation}, which is not embedded: "
-                    f"{', '.join(embedded)} is"
-                )
-    transfers = [claim for claim, arm in _arms(configuration.suite) if arm.data == "transfer"]
-    if transfers and len(configuration.parameters.images) == 1:
-        raise Refused(
-            f"{file}: claims.{transfers[0]} is about other images than those pretrained on, and {files.PARAMS} names "
-            f"none: add a data set to images, behind {configuration.parameters.images[0]}"
-        )
+    embedded = {name: configuration.representations(name) for name in configuration.resolved}
+    claimed.refuse_impossible(file, configuration.suite, configuration.parameters, embedded)
 
 
 def _refuse_unknown_weights(one: Resolved, known: list[str]) -> None:
@@ -261,9 +251,3 @@ def _refuse_unknown_weights(one: Resolved, known: list[str]) -> None:
         said_at = layers.place(one.places, ("backbone", "weights"), Place(str(files.METHODS)))
         near = allowed(given, known) if known else ": they are none yet"
         raise Refused(f"{said_at} is '{given}', which {files.PARAMS}'s weights do not have{near}")
-
-
-def _arms(asked: Suite) -> Iterator[tuple[str, suite.Arm]]:
-    for name, claim in asked.claims.items():
-        for side in claim.sides():
-            yield from ((name, arm.of(claim.figure)) for arm in side)

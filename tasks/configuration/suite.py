@@ -15,10 +15,11 @@ Head = Literal["linear", "knn20", "plain_knn200"]
 
 
 class Figure(BaseModel):
-    """Which figure a claim is about.
+    """Which figure a claim is about, of those that are in percent.
 
     `data`: of the images pretrained on, or the mean over the further data sets (transfer). `representation`: the one
-    that the table shows, where none is named.
+    that the table shows, where none is named. `metric`: of accuracy the interval counts that the test images are a
+    sample; macro_f1 is no mean over images, and its interval is of the seeds alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -28,6 +29,7 @@ class Figure(BaseModel):
     labels: Annotated[float, Field(gt=0, le=1)] = 1.0
     representation: Representation | None = None
     data: Literal["pretraining", "transfer"] = "pretraining"
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
 
 
 class Arm(BaseModel):
@@ -44,7 +46,7 @@ class Arm(BaseModel):
 
     def of(self, figure: Figure) -> "Arm":
         """With what it leaves out as the claim's figure has it."""
-        return Arm(**figure.model_dump() | self.model_dump(exclude_none=True))
+        return Arm(**figure.model_dump(exclude={"metric"}) | self.model_dump(exclude_none=True))
 
 
 def _arms(written: Any) -> Any:
@@ -71,6 +73,7 @@ class Claim(BaseModel):
     One of three forms: `better` and `worse`; `more` and `less`, two differences; `between`, variants in an order of
     which one in the middle is best. `how`: the means of both sides, `every` one of the pairs, the `best` of a side, or
     `pairwise` in the order written. `more_than` is in points of the figure; below 0 it says "costs no more than".
+    `equal`: which budget is to be the same of all that is compared, the views of each image or the passes over them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -85,6 +88,12 @@ class Claim(BaseModel):
     between: Side | None = None
     how: Literal["mean", "every", "best", "pairwise"] = "mean"
     more_than: float
+    equal: Literal["views", "passes"] = "views"
+
+    def pairs(self) -> list[tuple[list[Arm], list[Arm]]]:
+        """Each side that is to be better, with the worse one."""
+        differences = [one for one in (self, self.more, self.less) if one is not None]
+        return [(one.better, one.worse) for one in differences if one.better is not None and one.worse is not None]
 
     def sides(self) -> list[list[Arm]]:
         """All that is compared."""
@@ -96,7 +105,8 @@ class Suite(BaseModel):
     """A suite's file. `fine_tune` names variants; `representations`: what is embedded and probed of those that have it.
 
     Where no representations are named, each variant's own is taken, which its method may say. `defaults` are what holds
-    for all variants where neither they nor their methods say otherwise.
+    for all variants where neither they nor their methods say otherwise. `looks`: how often verdicts are read before the
+    suite has its last seeds; the more, the surer each must be, so that together they err no more often.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -109,6 +119,7 @@ class Suite(BaseModel):
     fine_tune: list[str]
     representations: list[Representation] | None = None
     defaults: dict[str, Any] = {}
+    looks: Annotated[int, Field(ge=1, le=5)] = 1
     claims: dict[str, Claim] = {}
 
 
@@ -139,6 +150,8 @@ def _check(file: Path, suite: Suite, where: str, claim: Claim) -> None:
         raise Refused(
             f"{file}: {where}.between names {len(claim.between)} variants; 3 are the least that have a middle"
         )
+    if claim.how != "mean" and claim.better is None:
+        raise Refused(f"{file}: {where}.how is {claim.how}, which is for better and worse; leave it out")
     if claim.how == "pairwise" and (claim.better is None or len(claim.better) != len(claim.worse or [])):
         raise Refused(f"{file}: {where}.how is pairwise; better and worse must be lists of one length")
     arms = [arm for side in claim.sides() for arm in side]

@@ -6,6 +6,7 @@ superseded, until that record is the cell's again: MLflow's current runs are wha
 
 import hashlib
 import sys
+from collections.abc import Mapping
 
 from tasks.cells import FIGURES, Cell
 from tasks.configuration import files
@@ -13,14 +14,19 @@ from tasks.configuration.plan import Plan
 from tasks.tracking import record
 from tasks.tracking.store import Store, reason
 
+CLAIM = "claim."
+"""What the tags of a suite's verdicts begin with."""
 
-def deliver(plan: Plan) -> bool:
+
+def deliver(plan: Plan, verdicts: Mapping[str, str]) -> bool:
     """Deliver what MLflow has not yet of the suite; gives whether it has all of it now.
+
+    `verdicts`: each claim's, by the claim's name.
 
     A failure is said, and raises nothing. What was not delivered is delivered by the next call.
     """
     try:
-        _deliver(plan)
+        _deliver(plan, verdicts)
     except Exception as error:
         said = f"not recorded in MLflow now; `python -m tasks.show` tries again ({reason(error)})"
         print(f"stopgrad: {said}", file=sys.stderr)
@@ -28,7 +34,7 @@ def deliver(plan: Plan) -> bool:
     return True
 
 
-def _deliver(plan: Plan) -> None:
+def _deliver(plan: Plan, verdicts: Mapping[str, str]) -> None:
     store = Store(plan.images[0])
     found = store.find({"suite_run": plan.suite})
     suite = found.info.run_id if found else store.create(plan.suite, {"suite_run": plan.suite})
@@ -37,11 +43,24 @@ def _deliver(plan: Plan) -> None:
     if champion:
         _crown(store, plan, champion, runs[champion])
     store.tag(suite, {"question": plan.question, "champion": champion.name if champion else "none"})
+    _judge(store, plan, suite, verdicts)
     for file in (*plan.results.glob("*.*"), *sorted(files.CONFIGS.glob("*.yaml"))):
         if not file.name.startswith("."):
             folder = "configs" if file.parent == files.CONFIGS else None
             store.client.log_artifact(suite, str(file), folder)
     store.client.set_terminated(suite, "FINISHED")
+
+
+def _judge(store: Store, plan: Plan, suite: str, verdicts: Mapping[str, str]) -> None:
+    """Let the suite's run say what its claims came to: a tag each, by which runs are found, and its page's text.
+
+    Tags, for a verdict changes when seeds are added, and MLflow's parameters cannot.
+    """
+    claims = {f"{CLAIM}{name}": verdict for name, verdict in verdicts.items()}
+    store.tag(suite, claims)
+    store.untag(suite, CLAIM, claims)
+    if plan.summary.exists():
+        store.note(suite, plan.summary.read_text())
 
 
 def _cell(store: Store, plan: Plan, cell: Cell, suite: str) -> str:

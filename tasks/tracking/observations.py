@@ -77,9 +77,12 @@ def observing(stage: str, identity: str, device: "torch.device | None" = None) -
 def read(cell: Cell, stage: str, images: str = "") -> dict[str, Any]:
     """What was observed of the stage that made a cell's figures; empty where nothing was (a cache gave them)."""
     identity = cell.figures(stage, images) / IDENTITY
-    if not identity.exists():
-        return {}
-    file = _file(stage, identity.read_text().strip())
+    return of(stage, identity.read_text().strip()) if identity.exists() else {}
+
+
+def of(stage: str, identity: str) -> dict[str, Any]:
+    """What was observed of a stage by its identity; empty where nothing was."""
+    file = _file(stage, identity)
     return json.loads(file.read_text()) if file.exists() else {}
 
 

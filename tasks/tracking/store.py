@@ -4,7 +4,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ evaluation mode for good: PyTorch lets it have neither `eval()` nor `train()`. T
 `extra_files/backbone.safetensors`, whose metadata say into which network (`library`, `model`)."""
 BATCH = 1000
 """MLflow takes at most this many metrics at once."""
+NOTE, CUT = 4900, "\n\nThe rest is in the artifacts: summary.md.\n"
+"""Of a tag, MLflow's versions keep at least 5000 characters."""
 
 
 class Store:
@@ -60,6 +62,20 @@ class Store:
         """Set tags."""
         for key, value in tags.items():
             self.client.set_tag(run_id, key, value[:5000])
+
+    def untag(self, run_id: str, prefix: str, kept: Collection[str]) -> None:
+        """Remove the tags that begin with a prefix, but for those that are kept."""
+        for key in self.client.get_run(run_id).data.tags:
+            if key.startswith(prefix) and key not in kept:
+                self.client.delete_tag(run_id, key)
+
+    def note(self, run_id: str, markdown: str) -> None:
+        """What the run's page says at its top. What is longer than MLflow takes ends with a whole line, and says so."""
+        if len(markdown) > NOTE:
+            shown = markdown[: NOTE - len(CUT)].rpartition("\n")[0]
+            # A block of code that the cut leaves open would take the last line in.
+            markdown = shown + ("\n```" if shown.count("```") % 2 else "") + CUT
+        self.client.set_tag(run_id, "mlflow.note.content", markdown)
 
     def describe(self, run_id: str, params: dict[str, str], digest: str, card: str) -> None:
         """Log what a run was made with: parameters, and the data set with its digest and card."""
