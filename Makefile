@@ -32,8 +32,8 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-repro: $(INSTALLED) without-git ## Run what was not run, show it; SUITE=name, DATA=name, folder or archive, WEIGHTS=file
-	@python -m tasks.configuration.choose --suite "$(SUITE)" --data "$(DATA)" --weights "$(WEIGHTS)" --model "$(MODEL)"
+repro: $(INSTALLED) without-git ## Run what was not run, show it; SUITE=name, DATA=name, folder or archive, WEIGHTS=file, HOURS=8
+	@python -m tasks.forecast --suite "$(SUITE)" --data "$(DATA)" --weights "$(WEIGHTS)" --model "$(MODEL)" --hours "$(HOURS)"
 	@dvc repro
 	@python -m tasks.show
 
@@ -49,6 +49,8 @@ without-git: $(INSTALLED)
 		echo "stopgrad: no git repository is here, so that DVC works without; after git init, delete .dvc/config.local"; \
 	}
 
+# A file's tests have one thread: as many processes as cores would else start as many threads each.
+test: export OMP_NUM_THREADS := 1
 test: $(INSTALLED) ## Run the tests, several files at once
 	@$(SAY) git ls-files --error-unmatch Makefile > /dev/null 2>&1 || \
 		say "the tests copy what git tracks: install git, and work in a clone, or say git init and git add -A here"

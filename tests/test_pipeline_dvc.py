@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 
 from ssl_core import backbones
 from ssl_core.backbones import ResNetConfig
+from tasks import forecast
 from tasks.cells import Cell
 
 pytestmark = pytest.mark.slow
@@ -31,7 +33,7 @@ def executed(project: Path, *arguments: str) -> set[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone that has run, whose stages but `configure` digest what they read; tests put back what they change."""
     made = clone(tmp_path_factory.mktemp("graph"))
-    for stage in ("prepare", "pretrain", "embed", "probe", "fine_tune", "compare"):
+    for stage in ("prepare", "pretrain", "embed", "probe", "fine_tune", "compare", "verdict"):
         shutil.copy(PROJECT / "tests" / "stub_stage.py", made / "tasks" / f"{stage}.py")
     executed(made)
     return made
@@ -52,7 +54,8 @@ def test_a_clone_runs_to_a_table_and_then_has_nothing_to_do(finished: Path) -> N
 
 
 def edits() -> list[tuple[str, str, Callable[[dict[str, Any]], object], set[str]]]:
-    """File, what is changed in it, and the stages that run, beside configure and compare."""
+    """File, what is changed in it, and the stages that run, beside configure, compare and verdict."""
+    claim = {"says": "It learns.", "better": "simclr", "worse": "random", "more_than": 1.0}
 
     def optimiser(content: dict[str, Any]) -> None:
         content["defaults"]["pretraining"]["optimiser"]["warmup"] = 0.2
@@ -96,6 +99,7 @@ def edits() -> list[tuple[str, str, Callable[[dict[str, Any]], object], set[str]
             {"pretrain@simclr-weak-0", "embed@simclr-weak-0-small", "probe@simclr-weak-0-small"},
         ),
         (SMALL_SUITE, "a variant less", lambda c: c["variants"].pop("random"), set()),
+        (SMALL_SUITE, "claims", lambda c: c.update(claims={"learns": claim}, looks=3), {"verdict"}),
         (SMALL_SUITE, "the question", lambda c: c.update(question="Does it still run?"), set()),
         (
             SMALL_SUITE,
@@ -118,9 +122,15 @@ def test_an_edit_runs_what_it_reaches_and_nothing_else(
 ) -> None:
     before = (project / file).read_text()
     edit(project, change, file)
+    with chdir(project):
+        told = forecast.forecast()
     ran = executed(project)
     (project / file).write_text(before)
-    compared = {"compare"} if cells or what in ("a variant less", "the question") else set()
+    assert told is not None
+    expected = {stage for stage in cells if not stage.startswith("prepare")} - {"verdict"}
+    assert {one.stage.name for one in told.costs} == expected
+    reaches = cells - {"verdict"} or what in ("a variant less", "the question")
+    compared = {"compare", "verdict"} if reaches else set()
     assert ran == {"configure", *cells, *compared}
 
 
@@ -156,7 +166,7 @@ def test_an_edit_of_code_runs_the_cells_that_stand_on_it(project: Path, file: st
     (project / file).write_text(f"{before}\n# A word.\n")
     ran = executed(project)
     (project / file).write_text(before)
-    assert ran - {"configure", "compare"} == cells
+    assert ran - {"configure", "compare", "verdict"} == cells
 
 
 def test_a_new_objectives_file_runs_no_cell(project: Path) -> None:
@@ -179,16 +189,16 @@ def test_a_suite_is_switched_and_switched_back_and_cells_that_both_have_are_made
     small = outcome(project)
     choose_suite(project, "other")
     still = {"pretrain@simclr-still-0", "embed@simclr-still-0-small", "probe@simclr-still-0-small"}
-    assert executed(project) == {"configure", *still, "compare"}
+    assert executed(project) == {"configure", *still, "compare", "verdict"}
     assert {folder.name for folder in (project / "figures").iterdir()} == {"simclr-0", "simclr-still-0"}
     choose_suite(project, "small")
     # What the other suite left is removed from the figures, which is compare's work; no cell runs.
-    assert executed(project) <= {"compare"}
+    assert executed(project) <= {"compare", "verdict"}
     assert {name: content for name, content in outcome(project).items() if name in small} == small
     choose_suite(project, "other")
-    assert executed(project) <= {"compare"}
+    assert executed(project) <= {"compare", "verdict"}
     choose_suite(project, "small")
-    assert executed(project) <= {"compare"}
+    assert executed(project) <= {"compare", "verdict"}
     assert executed(project) == set()
 
 
@@ -202,18 +212,18 @@ def test_an_edited_file_of_weights_runs_its_cells_and_no_other(project: Path, tm
     edit(project, lambda content: content["variants"].update(on={"method": "simclr", "backbone": {"weights": "given"}}),
          SMALL_SUITE)  # fmt: skip
     cells = {"pretrain@on-0", "embed@on-0-small", "probe@on-0-small"}
-    assert executed(project) == {"weigh@given", "configure", *cells, "compare"}
+    assert executed(project) == {"weigh@given", "configure", *cells, "compare", "verdict"}
     first = given.read_bytes()
     torch.save({"state_dict": {key: tensor + 1 for key, tensor in network.state_dict().items()}}, given)
-    assert executed(project) == {"weigh@given", "configure", *cells, "compare"}
+    assert executed(project) == {"weigh@given", "configure", *cells, "compare", "verdict"}
     given.write_bytes(first)
-    assert executed(project) <= {"compare"}
+    assert executed(project) <= {"compare", "verdict"}
     given.rename(moved)
     edit(project, lambda content: content.update(weights={"given": str(moved)}))
     assert executed(project) == {"weigh@given", "configure"}
     for file, content in before.items():
         (project / file).write_text(content)
-    assert executed(project) <= {"configure", "compare"}
+    assert executed(project) <= {"configure", "compare", "verdict"}
     assert not list((project / "data" / "weights").glob("*.json"))
     assert executed(project) == set()
 
@@ -247,7 +257,7 @@ def test_weights_that_come_out_as_they_were_run_nothing_further(finished: Path, 
     shutil.copytree(finished, real, symlinks=True)
     file = real / "ssl_core" / "objectives" / "simclr.py"
     file.write_text(f"{file.read_text()}\n# A word.\n")
-    assert executed(real) == {"configure", "pretrain@simclr-0", "compare"}
+    assert executed(real) == {"configure", "pretrain@simclr-0", "compare", "verdict"}
     edit(real, lambda content: content["evaluation"].update(knn_temperature=0.2))
     executed(real)
     said = run("python", "-m", "tasks.show", cwd=real).stdout
