@@ -16,7 +16,7 @@ from tasks.comparison.durations import duration
 from tasks.configuration import choose, files
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan
-from tasks.forecasting import budgets, disk, due, lock, seen
+from tasks.forecasting import disk, doubts, due, lock, seen
 from tasks.forecasting.due import Stage
 from tasks.stage import stage as command
 
@@ -63,7 +63,7 @@ def forecast(configuration: "Configuration | None" = None) -> Forecast | None:
             configs.write(configuration, Path(made))
         except Refused:  # of weights: the first stages of a run read them, and `configure` after these
             return None
-        return _of(Path(made), locked, [*budgets.unequal(configuration), *budgets.unasked(configuration)])
+        return _of(Path(made), locked, [*doubts.unequal(configuration), *doubts.unasked(configuration)])
 
 
 def _of(configs: Path, locked: dict[str, lock.Locked], notes: list[str]) -> Forecast:
@@ -83,7 +83,7 @@ def _of(configs: Path, locked: dict[str, lock.Locked], notes: list[str]) -> Fore
             kept = disk.kept(stage.kind, variant, names, stage.images, size)
         return Cost(stage=stage, seconds=seen.seconds(work, done), size=kept)
 
-    notes = [*notes, *(budgets.undecided(plan.seeds) if waiting else ())]
+    notes = [*notes, *(doubts.undecided(plan.seeds) if waiting else ())]
     return Forecast(plan=plan, costs=[cost(stage) for stage in waiting if stage.cell], notes=notes)
 
 

@@ -17,7 +17,7 @@ from ssl_core.errors import Refused
 from tasks import configure, forecast
 from tasks.configuration import files, plan
 from tasks.forecast import Forecast
-from tasks.forecasting import budgets, disk, due, lock, seen
+from tasks.forecasting import disk, doubts, due, lock, seen
 from tasks.forecasting.lock import Locked
 
 SPLITS = {"train": {"count": 800}, "val": {"count": 100}, "test": {"count": 100}}
@@ -212,7 +212,7 @@ def test_unlike_budgets_are_told_unless_the_claim_asks_for_equal_passes(tmp_path
 
     def unequal(**changes: str) -> list[str]:
         claim = {"says": "Two views are better.", "better": "simclr", "worse": "jigsaw", "more_than": 1.0} | changes
-        return list(budgets.unequal(load(tmp_path, suite={"variants": variants, "claims.c": claim})))
+        return list(doubts.unequal(load(tmp_path, suite={"variants": variants, "claims.c": claim})))
 
     assert unequal() == [
         "claims.c compares unlike budgets: simclr has 1.6 views of each image, jigsaw 0.8; give one of them other "
@@ -229,7 +229,7 @@ def test_unlike_budgets_are_told_unless_the_claim_asks_for_equal_passes(tmp_path
 def test_a_claim_about_a_share_of_labels_that_no_head_is_given_is_told(tmp_path: Path) -> None:
     claim = {"says": "It helps.", "better": {"variant": "simclr", "labels": 0.2}, "worse": "random", "more_than": 1.0}
     made = load(tmp_path, suite={"variants": {"random": None, "simclr": None}, "claims.c": claim})
-    assert list(budgets.unasked(made)) == [
+    assert list(doubts.unasked(made)) == [
         "claims.c will be undecided: it is about 0.2 of the labels, which no head is given; params.yaml's "
         "evaluation.label_fractions are 0.01, 0.1, 1"
     ]

@@ -16,7 +16,7 @@ from ssl_core.errors import Refused
 from tasks.comparison import claims
 from tasks.configuration import choose, configs, files, resolve
 from tasks.configuration.resolve import Configuration
-from tasks.forecasting import budgets
+from tasks.forecasting import doubts
 
 NAMES = [file.stem for file in suites()]
 SIDES = {"difficulty": ["cifar10"]}
@@ -123,7 +123,7 @@ def test_what_a_claim_compares_has_seen_as_many_views(shipped: dict[str, Configu
             views = {round(one.pretraining.epochs * sum(kind.views for kind in one.augmentation), 9) for one in trained}
             equal = passes if claim.equal == "passes" else views
             assert len(equal) == 1, (name, key, views)
-        assert list(budgets.unequal(configuration)) == [], name
+        assert list(doubts.unequal(configuration)) == [], name
 
 
 def test_augmentations_has_every_operation_left_out_and_alone(shipped: dict[str, Configuration]) -> None:
