@@ -29,13 +29,13 @@ class Compared(Measured):
 
     def figure(self, place: Place, key: Key) -> Effect | None:
         """A test figure over the seeds that have it."""
-        term = _term(place, key)
+        term = Term.of(place, key)
         seeds = [*self.values(term)]
         return self.effect({term: 1.0}, seeds) if seeds else None
 
     def difference(self, variant: str, other: str, images: str, key: Key) -> Effect | None:
         """The figure that is shown of a variant less that of another, paired by the seeds that both have."""
-        mine, theirs = (_term(self.shown(name, images), key) for name in (variant, other))
+        mine, theirs = (Term.of(self.shown(name, images), key) for name in (variant, other))
         known = self.values(theirs)
         seeds = [seed for seed in self.values(mine) if seed in known]
         return self.effect({mine: 1.0, theirs: -1.0}, seeds) if seeds else None
@@ -55,7 +55,3 @@ def read(plan: Plan) -> Compared:
         by_seed = costs.setdefault((cell.variant, stage), {})
         by_seed.setdefault(cell.seed, []).append(observations.read(cell, stage, images))
     return Compared(plan=plan, figures=figures, costs=costs, troubles=[one.says for one in troubles.read(plan)])
-
-
-def _term(place: Place, key: Key) -> Term:
-    return Term(variant=place.variant, representation=place.representation, images=(place.images,), key=key)

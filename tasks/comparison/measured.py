@@ -45,6 +45,11 @@ class Term:
     images: tuple[str, ...]
     key: Key
 
+    @classmethod
+    def of(cls, place: Place, key: Key) -> "Term":
+        """A figure of one place, on its data set alone."""
+        return cls(variant=place.variant, representation=place.representation, images=(place.images,), key=key)
+
 
 Weights = Mapping[Term, float]
 """A contrast: what is weighed with what."""

@@ -16,10 +16,7 @@ def ranking(measured: Measured, level: float) -> Ranking | None:
     if len(plan.seeds) < 2 or not shares:
         return None
     key = Key("feature_extraction", "linear", shares[-1], "accuracy")
-    terms = [
-        Term(variant=name, representation=one.representations[0], images=(images,), key=key)
-        for name, one in plan.variants.items()
-    ]
+    terms = [Term.of(measured.shown(name, images), key) for name in plan.variants]
     known = {term: by_seed for term in terms if len(by_seed := measured.values(term)) == len(plan.seeds)}
     order = sorted(known, key=lambda term: -sum(known[term].values()))
     strict = level / max(len(order) - 1, 1)

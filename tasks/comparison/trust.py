@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.comparison import interval
-from tasks.comparison.measured import Key, Measured, Place, Term
+from tasks.comparison.measured import Key, Measured, Term
 from tasks.comparison.rank_correlation import Correlation, spearman
 from tasks.configuration.plan import Plan
 
@@ -95,7 +95,7 @@ def read(measured: Measured, figures: pd.DataFrame, images: str, level: float = 
     if not shares:
         return []
     probe = Key("feature_extraction", "linear", shares[-1], "accuracy")
-    terms = {name: _term(measured.shown(name, images), probe) for name in plan.variants}
+    terms = {name: Term.of(measured.shown(name, images), probe) for name in plan.variants}
     terms = {name: term for name, term in terms.items() if all(seed in measured.values(term) for seed in plan.seeds)}
     shown = figures["variant"].map({name: one.representations[0] for name, one in plan.variants.items()})
     figures = figures[
@@ -123,10 +123,6 @@ class _Choice:
     objective: str
     score: pd.Series
     labels: pd.Series
-
-
-def _term(place: Place, key: Key) -> Term:
-    return Term(variant=place.variant, representation=place.representation, images=(place.images,), key=key)
 
 
 def _groups(plan: Plan) -> Iterator[tuple[str, list[str]]]:
