@@ -17,14 +17,14 @@ bicubic.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone, BackboneConfig
-from ssl_core.heads import MomentumConfig, ProjectorConfig, Teacher, check_whole_batches, projector
+from ssl_core.backbones import Backbone
+from ssl_core.heads import MomentumConfig, ProjectorConfig, Teacher, projector
 from ssl_core.objectives.objective import Objective
 from ssl_core.parallel import gather
 
@@ -98,16 +98,6 @@ class JointEmbedding(Objective):
         """Move the teacher."""
         if self.teacher:
             self.teacher.follow(progress, *self.networks())
-
-
-class Queued(JointEmbedding):
-    """Compares with the embeddings of past batches: its configuration says of how many, `queue`."""
-
-    @classmethod
-    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
-        """Refuse a queue that does not hold whole batches."""
-        super().check(config, backbone, image_size, batch_size)
-        check_whole_batches("queue", config.queue, batch_size)
 
 
 def count_global(views: list[View]) -> int:

@@ -16,16 +16,16 @@ encoder the keys are the student's own, without gradients.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone
-from ssl_core.heads import MomentumConfig, ProjectorConfig, Queue
-from ssl_core.objectives.joint_embedding import JointEmbeddingConfig, Queued
+from ssl_core.backbones import Backbone, BackboneConfig
+from ssl_core.heads import MomentumConfig, ProjectorConfig, Queue, check_whole_batches
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
 
@@ -45,7 +45,7 @@ class MoCoV2Config(JointEmbeddingConfig):
             raise ValueError(f"temperature is {self.temperature}; it must be above 0")
 
 
-class MoCoV2(Queued):
+class MoCoV2(JointEmbedding):
     """Two views of an image attract, the images of past batches repel."""
 
     family: ClassVar[str] = "joint-embedding, contrastive"
@@ -54,6 +54,12 @@ class MoCoV2(Queued):
         super().__init__(config, backbone)
         self.temperature = config.temperature
         self.queue = Queue(config.queue, self.embedding_size)
+
+    @classmethod
+    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Refuse a queue that does not hold whole batches."""
+        super().check(config, backbone, image_size, batch_size)
+        check_whole_batches("queue", config.queue, batch_size)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The InfoNCE loss of all other views' queries with view 2's keys and those of the queue."""

@@ -16,16 +16,16 @@ stopped: what solo-learn calls NNSiam, with another projector, and 4 times its l
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone
-from ssl_core.heads import MomentumConfig, Queue, predictor
+from ssl_core.backbones import Backbone, BackboneConfig
+from ssl_core.heads import MomentumConfig, Queue, check_whole_batches, predictor
 from ssl_core.objectives.byol import distance
-from ssl_core.objectives.joint_embedding import JointEmbeddingConfig, Queued, directions
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig, directions
 from ssl_core.objectives.nnclr import nearest
 from ssl_core.parallel import gather
 
@@ -44,7 +44,7 @@ class NNBYOLConfig(JointEmbeddingConfig):
             raise ValueError(f"predictor is {self.predictor}; its hidden layer is at least 1 wide")
 
 
-class NNBYOL(Queued):
+class NNBYOL(JointEmbedding):
     """Each view's prediction is the nearest neighbour of the teacher's embedding of the other."""
 
     family: ClassVar[str] = "joint-embedding, distillation"
@@ -53,6 +53,12 @@ class NNBYOL(Queued):
         super().__init__(config, backbone)
         self.predictor = predictor(config.predictor, self.embedding_size)
         self.queue = Queue(config.queue, self.embedding_size)
+
+    @classmethod
+    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Refuse a queue that does not hold whole batches."""
+        super().check(config, backbone, image_size, batch_size)
+        check_whole_batches("queue", config.queue, batch_size)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The distance of the predictions to the targets' neighbours: twice the mean, the sum of the two directions."""

@@ -14,16 +14,16 @@ are those of the teacher's embeddings, among the teacher's.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_core.augmentation import View
-from ssl_core.backbones import Backbone
-from ssl_core.heads import ProjectorConfig, Queue, predictor
-from ssl_core.objectives.joint_embedding import JointEmbeddingConfig, Queued, directions
+from ssl_core.backbones import Backbone, BackboneConfig
+from ssl_core.heads import ProjectorConfig, Queue, check_whole_batches, predictor
+from ssl_core.objectives.joint_embedding import JointEmbedding, JointEmbeddingConfig, directions
 from ssl_core.objectives.moco_v3 import info_nce
 from ssl_core.objectives.objective import in_float32
 from ssl_core.parallel import gather
@@ -46,7 +46,7 @@ class NNCLRConfig(JointEmbeddingConfig):
             raise ValueError(f"predictor is {self.predictor}; it is a hidden width, at least 1")
 
 
-class NNCLR(Queued):
+class NNCLR(JointEmbedding):
     """A view predicts the nearest neighbour of the other: another image's embedding, as a rule."""
 
     family: ClassVar[str] = "joint-embedding, contrastive"
@@ -56,6 +56,12 @@ class NNCLR(Queued):
         self.temperature = config.temperature
         self.predictor = predictor(config.predictor, self.embedding_size)
         self.queue = Queue(config.queue, self.embedding_size)
+
+    @classmethod
+    def check(cls, config: Any, backbone: BackboneConfig, image_size: int, batch_size: int) -> None:
+        """Refuse a queue that does not hold whole batches."""
+        super().check(config, backbone, image_size, batch_size)
+        check_whole_batches("queue", config.queue, batch_size)
 
     def forward(self, views: list[View], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The InfoNCE loss of each global view's neighbours with the other views' predictions."""
