@@ -19,8 +19,10 @@ from ruamel.yaml import YAML
 from tasks.configuration import files
 
 PROJECT = Path(__file__).parent.parent
-# Without what make hands on: a make that a test starts is nobody's part.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))} | {
+# Without what make hands on: a make that a test starts is nobody's part. And a clone keeps its code's bytecode, as a
+# user's does: it is run many times.
+LEFT_OUT = ("MAKE", "MFLAGS", "PYTHONDONTWRITEBYTECODE")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(LEFT_OUT)} | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "OMP_WAIT_POLICY": "passive",
     "GIT_AUTHOR_NAME": "test",
@@ -64,13 +66,13 @@ def warm_path() -> str:
         return ENVIRONMENT["PATH"]
     # Not pytest's own folder, whose name may be too long for a socket's.
     folder = Path(tempfile.mkdtemp(prefix="warm", dir="/tmp"))
-    script, address = PROJECT / "tests" / "warm.py", folder / "socket"
+    address = folder / "socket"
     for name, module in (("python", ""), ("dvc", "-m dvc")):
-        asks = f"exec '{sys.executable}' -IS '{script}' ask '{address}'"
+        asks = f"exec '{sys.executable}' -IS '{PROJECT / 'tests' / 'ask.py'}' '{address}'"
         (folder / name).write_text(f'#!/bin/sh\n{asks} {module} "$@"\n')
         (folder / name).chmod(0o755)
     server = subprocess.Popen(
-        [sys.executable, str(script), "serve", str(address)],
+        [sys.executable, str(PROJECT / "tests" / "warm.py"), str(address)],
         env=ENVIRONMENT | {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_core import backbones, objectives
-from ssl_core.augmentation import View
+from ssl_core.augmentation import Recipe, View
 from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
 from ssl_core.heads import MomentumConfig, ProjectorConfig
 from ssl_core.objectives import OBJECTIVES, Objective
@@ -114,6 +114,11 @@ def backbone_of(config: Any) -> BackboneConfig:
     if OBJECTIVES[type(config)].needs_tokens or isinstance(config, RelativeLocationConfig):
         return ViTConfig(name="vit", patch=4, width=24, depth=2, heads=2)
     return ResNetConfig(name="resnet10", width=8)
+
+
+def uncoloured(config: Any) -> list[Recipe]:
+    """Views that are cropped and flipped: colours take a third of a small network's step."""
+    return [Recipe(views=OBJECTIVES[type(config)].views, jitter=None, greyscale=0.0, blur=None)]
 
 
 def build(config: Any, seed: int = 0, size: int = SIZE, backbone: BackboneConfig | None = None) -> Objective:

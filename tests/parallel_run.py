@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from every_objective import EVERY
-from test_parallel import MORE_VIEWS, SETTINGS, SIMCLR, WITH_MORE
+from test_parallel import FEW, MORE_VIEWS, SETTINGS, SIMCLR, WITH_MORE
 from test_pretraining import run, weights
 from torch import Tensor, distributed, nn
 
 from ssl_core import parallel
+from ssl_core.training import watch
 from ssl_core.training.checkpoint import Checkpoints
 
 LONGER: dict[str, Any] = SETTINGS | {"epochs": 2}
@@ -59,6 +60,7 @@ def pieces() -> dict[str, Any]:
 
 def main(file: str) -> None:
     results: dict[str, dict[str, Any]] = {}
+    watch.WATCHED = FEW
     with parallel.joined(torch.device("cpu")):
         results["pieces"] = pieces()
         more = {f"{name}, more views": name for name in WITH_MORE}

@@ -18,6 +18,7 @@ from torch import nn
 from ssl_core import parallel
 from ssl_core.augmentation import Recipe
 from ssl_core.objectives.simclr import SimCLRConfig
+from ssl_core.training import watch
 from ssl_core.training.iteration import Acceleration
 from ssl_core.training.optimiser import SGDConfig
 
@@ -28,6 +29,8 @@ SETTINGS: dict[str, Any] = {
     # AdamW would turn the rounding of gradients near 0 into whole steps.
     "optimiser": SGDConfig(learning_rate=0.08),
 }
+FEW = 8
+"""Images are watched where losses are recorded: at every step here."""
 SIMCLR = SimCLRConfig(name="simclr")
 MORE_VIEWS = [Recipe(views=3, blur=None), Recipe(size=8, blur=None)]
 WITH_MORE = ["simclr", "supcon", "moco_v2", "nnclr, momentum encoder", "w_mse, plain", "visreg", "nnbyol", "simsiam"]
@@ -47,7 +50,10 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "more"), [*((name, False) for name in EVERY), *((name, True) for name in WITH_MORE)])
-def test_two_halves_give_the_losses_and_weights_of_the_whole(name: str, more: bool, of_two: dict[str, dict]) -> None:
+def test_two_halves_give_the_losses_and_weights_of_the_whole(
+    name: str, more: bool, of_two: dict[str, dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "WATCHED", FEW)
     config = EVERY[name]
     objective, values, _ = run(config=config, recipes=MORE_VIEWS if more else None, **SETTINGS)
     theirs = of_two[f"{name}, more views" if more else name]

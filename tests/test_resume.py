@@ -3,16 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import ENVIRONMENT, PROJECT
-from every_objective import EVERY
+from every_objective import EVERY, uncoloured
 from test_pretraining import run, weights
 
 from ssl_core.collapse import CollapseThresholds
 from ssl_core.errors import Refused
-from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.objectives.simsiam import SimSiamConfig
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.optimiser import AdamWConfig, LARSConfig, OptimiserConfig, SGDConfig
@@ -36,20 +36,22 @@ class Killing(Checkpoints):
             raise KilledError
 
 
-def killed_after(folder: Path, steps: int, config: object) -> None:
+def killed_after(folder: Path, steps: int, **settings: Any) -> None:
     checkpoints = Killing(folder, FINGERPRINT, every_seconds=0)
     checkpoints.left = steps
     with pytest.raises(KilledError):
-        run(config=config, checkpoints=checkpoints)
+        run(checkpoints=checkpoints, **settings)
 
 
 @pytest.mark.parametrize("config", EVERY.values(), ids=EVERY)
 def test_every_objective_ends_the_same_whenever_it_was_killed(config: object, tmp_path: Path) -> None:
-    whole, values, outcome = run(config=config)
-    killed_after(tmp_path, 3, config)
-    killed_after(tmp_path, 2, config)
+    """Of five steps, the last of which is of the second epoch."""
+    settings: dict[str, Any] = {"config": config, "recipes": uncoloured(config), "epochs": 1.25}
+    whole, values, outcome = run(**settings)
+    killed_after(tmp_path, 2, **settings)
+    killed_after(tmp_path, 1, **settings)
     torch.manual_seed(99)  # a new process draws on from elsewhere
-    resumed, again, ended = run(config=config, checkpoints=Checkpoints(tmp_path, FINGERPRINT, 0))
+    resumed, again, ended = run(checkpoints=Checkpoints(tmp_path, FINGERPRINT, 0), **settings)
     assert torch.equal(weights(whole), weights(resumed))
     assert all(torch.equal(a, b) for a, b in zip(whole.buffers(), resumed.buffers(), strict=True))
     assert values == again
@@ -69,17 +71,14 @@ def test_every_objective_ends_the_same_whenever_it_was_killed(config: object, tm
 def test_every_optimiser_with_all_that_it_has_ends_the_same(optimiser: OptimiserConfig, tmp_path: Path) -> None:
     config = SimSiamConfig(name="simsiam", constant_predictor_rate=True)
     whole, values, _ = run(config=config, optimiser=optimiser)
-    checkpoints = Killing(tmp_path, FINGERPRINT, every_seconds=0)
-    checkpoints.left = 3
-    with pytest.raises(KilledError):
-        run(config=config, checkpoints=checkpoints, optimiser=optimiser)
+    killed_after(tmp_path, 3, config=config, optimiser=optimiser)
     resumed, again, _ = run(config=config, checkpoints=Checkpoints(tmp_path, FINGERPRINT, 0), optimiser=optimiser)
     assert torch.equal(weights(whole), weights(resumed))
     assert values == again
 
 
 def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
-    killed_after(tmp_path, 5, SimCLRConfig(name="simclr"))
+    killed_after(tmp_path, 5)
     before, newest = sorted(tmp_path.iterdir())
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -93,7 +92,7 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_configuration_is_refused_by_name(tmp_path: Path) -> None:
-    killed_after(tmp_path, 1, SimCLRConfig(name="simclr"))
+    killed_after(tmp_path, 1)
     other = Checkpoints(tmp_path, FINGERPRINT | {"data": "c"})
     with pytest.raises(Refused, match=rf"the checkpoint {tmp_path}.* is of another data, .*remove the folder"):
         run(checkpoints=other)

@@ -31,7 +31,8 @@ def load(root: Path, suite: str, *images: str) -> Configuration:
         for name in ("params.yaml", "methods.yaml", "dvc.yaml"):
             shutil.copy(PROJECT / name, root / name)
     with chdir(root):
-        choose.main(suite, ",".join(images), *WEIGHTS.get(suite, ()))
+        weights, model = WEIGHTS.get(suite, ("", ""))
+        choose.main(suite, ",".join(images), weights=weights, model=model)
         return resolve.load()
 
 

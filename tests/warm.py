@@ -1,8 +1,8 @@
 """Commands from a process that has the libraries already: they begin in hundredths of a second, not in seconds.
 
-`tests/conftest.py` starts the server, `warm.py serve SOCKET`, and puts a `python` and a `dvc` into the PATH that ask
-it, `warm.py ask SOCKET ARGUMENTS`. The server forks; the fork runs the module with the asker's arguments, folder,
-environment and outputs. They share the libraries alone: each imports the project's own code anew, from its folder.
+`tests/conftest.py` starts the server, `warm.py SOCKET`, and puts a `python` and a `dvc` into the PATH that ask it
+(`ask.py`). The server forks; the fork runs the module with the asker's arguments, folder, environment and outputs.
+They share the libraries alone: each imports the project's own code anew, from its folder.
 """
 
 import atexit
@@ -22,23 +22,26 @@ from pathlib import Path
 from typing import NoReturn
 
 TORCH = ("torch", "torch._dynamo", "torch.export", "torchvision", "timm", "safetensors.torch")
-DVC = ("dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce")
-OTHERS = ("matplotlib.pyplot", "mlflow", "pandas", "pydantic", "ruamel.yaml", "scipy.stats", "sklearn")
-PACKAGES = ("dvc", "tasks")
-"""Whose modules are run by the server; any other command is the interpreter's."""
-
-
-def ask(address: str, *command: str) -> None:
-    """Have the server run `-m MODULE ARGUMENTS`, and end as it ends."""
-    if len(command) < 2 or command[0] != "-m" or command[1].partition(".")[0] not in PACKAGES:
-        os.execv(sys.executable, [sys.executable, *command])
-    asked = {"arguments": command[1:], "folder": str(Path.cwd()), "environment": dict(os.environ)}
-    with socket.socket(socket.AF_UNIX) as server:
-        server.connect(address)
-        socket.send_fds(server, [b" "], [0, 1, 2])
-        server.sendall(json.dumps(asked).encode())
-        server.shutdown(socket.SHUT_WR)
-        sys.exit(int(server.recv(8) or 1))
+DVC = (
+    "dvc.cli.parser",
+    "dvc.repo.graph",
+    "dvc.repo.index",
+    "dvc.repo.reproduce",
+    "dvc.rwlock",
+    "dvc.scm",
+    "dvc_data.hashfile.db.local",
+    "dulwich.client",
+    "networkx",
+    "scmrepo.git",
+)
+MLFLOW = (
+    "mlflow",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sklearn.metrics",
+)
+OTHERS = ("jinja2", "matplotlib.pyplot", "pandas", "pydantic", "ruamel.yaml", "scipy.stats")
+"""Also what these libraries import themselves when they are first used: a second of a fork that shows or reproduces."""
 
 
 def serve(address: str) -> None:
@@ -46,7 +49,7 @@ def serve(address: str) -> None:
 
     The socket's folder is then removed.
     """
-    for library in (*TORCH, *DVC, *OTHERS):
+    for library in (*TORCH, *DVC, *MLFLOW, *OTHERS):
         import_module(library)
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listening:
@@ -107,4 +110,4 @@ def become(arguments: list[str], folder: str, environment: dict[str, str]) -> No
 
 
 if __name__ == "__main__":
-    {"ask": ask, "serve": serve}[sys.argv[1]](*sys.argv[2:])
+    serve(sys.argv[1])

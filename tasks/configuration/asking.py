@@ -15,7 +15,7 @@ class Asked(BaseModel):
     `unlike`: by claims that compare unlike budgets, what differs, in words.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     looks: int
     claims: dict[str, Claim]

@@ -32,7 +32,7 @@ class Parameters(BaseModel):
     `weights`: files to start from, or to compare with, by name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     images: list[str]
     data: dict[str, Annotated[DataConfig, Field(discriminator="source")]]

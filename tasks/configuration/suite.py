@@ -22,7 +22,7 @@ class Figure(BaseModel):
     sample; macro_f1 is no mean over images, and its interval is of the seeds alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     protocol: Literal["feature_extraction", "fine_tuning"] = "feature_extraction"
     head: Head = "linear"
@@ -35,7 +35,7 @@ class Figure(BaseModel):
 class Arm(BaseModel):
     """A variant in a claim, and what of its figure differs from the claim's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     variant: str
     protocol: Literal["feature_extraction", "fine_tuning"] | None = None
@@ -61,7 +61,7 @@ Side = Annotated[list[Arm], BeforeValidator(_arms, json_schema_input_type=str | 
 class Difference(BaseModel):
     """How much better one side is than another."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     better: Side
     worse: Side
@@ -76,7 +76,7 @@ class Claim(BaseModel):
     `equal`: which budget is to be the same of all that is compared, the views of each image or the passes over them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     says: str
     source: str = ""
@@ -109,7 +109,7 @@ class Suite(BaseModel):
     suite has its last seeds; the more, the surer each must be, so that together they err no more often.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     suite: str
     question: str

@@ -25,7 +25,7 @@ class Budget(PretrainingConfig):
 class Variant(BaseModel):
     """An objective, a backbone, the kinds of views, and the budget."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     objective: Annotated[ObjectiveConfig, Field(discriminator="name")]
     backbone: Annotated[BackboneConfig, Field(discriminator="name")]
