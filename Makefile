@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help repro export without-git test check bench ui lock clean
+.PHONY: help repro export without-git test torture check bench serve lock clean
 
 # A shell for every line: the make 3.81 of macOS looks a plain command up in the PATH that it was started with.
 SHELL := bash
@@ -33,9 +33,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) without-git ## Run what was not run, show it; SUITE=name, DATA=name, folder or archive, WEIGHTS=file, HOURS=8
-	@python -m tasks.forecast --suite "$(SUITE)" --data "$(DATA)" --weights "$(WEIGHTS)" --model "$(MODEL)" --hours "$(HOURS)"
-	@dvc repro
-	@python -m tasks.show
+	@python -m tasks.repro --suite "$(SUITE)" --data "$(DATA)" --weights "$(WEIGHTS)" --model "$(MODEL)" --hours "$(HOURS)"
 
 export: $(INSTALLED) ## Write weights, ONNX graph and model card of VARIANT=name; SEED=0, INTO=exported, ONNX=no, EMBED=images
 	@python -m tasks.export "$(VARIANT)" $(if $(SEED),--seed "$(SEED)") $(if $(INTO),--into "$(INTO)") \
@@ -56,6 +54,11 @@ test: $(INSTALLED) ## Run the tests, several files at once
 		say "the tests copy what git tracks: install git, and work in a clone, or say git init and git add -A here"
 	@python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# In a folder below /tmp, beside nothing else: it kills what works in that folder alone.
+torture: $(INSTALLED) ## Kill a real suite at KILLS=100 instants drawn from SEED=15, and what else takes long; an hour or more
+	@STOPGRAD_LONG=1 STOPGRAD_KILLS="$(or $(KILLS),100)" STOPGRAD_SEED="$(or $(SEED),15)" \
+		python -m pytest -q -rA tests/test_kills.py tests/test_many_machines.py tests/test_prefect_page.py
+
 check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@ruff check
 	@ruff format --check
@@ -66,8 +69,8 @@ bench: $(PEERS) ## Measure speed and memory on this machine, beside other librar
 	@.venv-bench/bin/python -m pytest -q tests/test_against_lightly.py
 	@.venv-bench/bin/python -m benchmarks
 
-ui: $(INSTALLED) without-git ## Start the MLflow and Prefect pages; Ctrl-C ends both
-	@python -m flows.ui
+serve: $(INSTALLED) without-git ## Start the Prefect and MLflow pages and a worker for forms and schedules; Ctrl-C ends all
+	@python -m flows.serve
 
 # One version of each package for all platforms and Pythons, with markers where a platform has none of it.
 COMPILE = said=$$($(UV) pip compile --quiet --universal --fork-strategy fewest --generate-hashes --python-version 3.11 \

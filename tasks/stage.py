@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_core.errors import Refused
+from tasks import workspace
+from tasks.parent import STAGE
 
 PATIENCE_SECONDS = 2.0
 """Of a data-parallel process: where all refuse the same, the first one's sentence ends the others before they speak."""
@@ -19,16 +21,17 @@ PATIENCE_SECONDS = 2.0
 
 @contextmanager
 def stage() -> Iterator[None]:
-    """Run a stage's work: what a user can put right becomes one line on stderr and exit code 1.
+    """Run a command's work: what a user can put right becomes one line on stderr and exit code 1.
 
-    The stage also ends when the process that started it dies (Linux), so that no orphan goes on writing.
+    Told to end, by SIGTERM or by a terminal that closes, it ends as by Ctrl-C. One that DVC runs refuses where another
+    writes in the folder (`tasks.workspace`).
     """
     if sys.platform == "linux":
-        _end_with_parent()
         keep_freed_memory()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _end_as_by_ctrl_c()
     try:
-        yield
+        with workspace.written_by_stage():
+            yield
     except (Refused, OSError) as error:
         if os.environ.get("RANK", "0") != "0":
             time.sleep(PATIENCE_SECONDS)
@@ -64,6 +67,11 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT", "")).resolve()
 
 
+def experiment() -> str:
+    """The name of the experiment that the stage runs in (`dvc exp run`); empty where it runs in none."""
+    return os.environ.get("DVC_EXP_NAME", "")
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A folder to write in that becomes `path` when the block ends well; otherwise it is removed and `path` stays."""
@@ -83,6 +91,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """A file to write that becomes `path` when the block ends well; otherwise it is removed and `path` stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
     try:
         yield partial
         partial.replace(path)
@@ -90,9 +99,22 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _end_with_parent() -> None:
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+def _end_as_by_ctrl_c() -> None:
+    """Have what this process is told to end by raise in its main thread, so that what is half written is removed.
+
+    What is ignored stays so, as nohup has it. A stage is told twice, by a terminal and by what started it: while it
+    removes what it has written it is not disturbed again.
+    """
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(number: int, _: object) -> None:
+        for other in ends if STAGE in os.environ else ():
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    for number in ends:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 def keep_freed_memory() -> None:

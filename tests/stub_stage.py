@@ -18,9 +18,8 @@ def paths(stage: str, kind: str, arguments: list[str]) -> list[Path]:
     return [Path(re.sub(r"\$\{(.+?)\}", lambda found: filled[found[1]], path)) for path in listed]
 
 
-def main() -> None:
-    """Digest what is read into every output."""
-    stage, arguments = Path(sys.argv[0]).stem, sys.argv[1:]
+def digest(stage: str, arguments: list[str]) -> str:
+    """Of all that the stage reads; `compare` first does what the real one does."""
     if stage == "compare":
         from tasks.comparison import sources
         from tasks.configuration import plan
@@ -31,9 +30,16 @@ def main() -> None:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
                 hashed.update(file.as_posix().encode() + file.read_bytes())
+    return hashed.hexdigest()
+
+
+def main() -> None:
+    """Digest what is read into every output."""
+    stage, arguments = Path(sys.argv[0]).stem, sys.argv[1:]
+    digested = digest(stage, arguments)
     for path in paths(stage, "outs", arguments):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(hashed.hexdigest())
+        path.write_text(digested)
 
 
 if __name__ == "__main__":

@@ -343,7 +343,7 @@ class TestAnUnpackedArchive:
         assert not (project / ".dvc/config.local").exists()
         assert self.run(project, "dvc", "status").returncode == 0
 
-    @pytest.mark.parametrize("target", ["repro", "ui"])
+    @pytest.mark.parametrize("target", ["repro", "serve"])
     def test_is_seen_to_before_what_needs_dvc(self, target: str) -> None:
         shown = self.run(PROJECT, "make", "-n", "-o", INSTALL, target).stdout
         assert "core.no_scm" in shown
