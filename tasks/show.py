@@ -1,10 +1,13 @@
 """Print the comparison, write its report, and hand the record to MLflow: `python -m tasks.show`. No stage.
 
+`--cell simclr-0` prints instead what made a cell's figures, and where its run is; `--time` where the suite's time went.
+
 Table, verdicts, answer and report are made here from DVC's outputs and the observations, together, so that none is ever
 of another run than the others. Where nothing that they are made from has changed, what is printed is printed as it was
 kept, at once: `results/<suite>/.shown` holds it with a digest of all that it was made from.
 """
 
+import argparse
 import hashlib
 import json
 import platform
@@ -22,13 +25,13 @@ from tasks.configuration import files
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan
 from tasks.stage import atomic_file, stage
-from tasks.tracking import observations, store
+from tasks.tracking import address, observations
 
 DELIVERED = Path("results/.delivered")
 """What MLflow was last given: of which suite, by what digest, to which store."""
 TOOLS = ("torch", "torchvision", "dvc", "mlflow", "prefect")
 """Whose versions the report names."""
-BESIDE = ("correct.py", "exporting/loading.py", "tracking/record.py", "weights.py", "configuration/plan.py")
+BESIDE = ("correct.py", "exporting/loading.py", "tracking/champion.py", "weights.py", "configuration/plan.py")
 """What decides, beside the comparison's own code, what the report says and which cell it offers."""
 RESOLVED = ("images", "data", "defaults", "evaluation", "weights")
 """What of params.yaml decides which suite can be asked next."""
@@ -49,13 +52,30 @@ def main() -> None:
     print(kept["text"])
     all_suites = index.write()
     # What a suite delivers can be superseded by another suite's: the last delivery alone is known to stand.
-    delivery_of_this = {"suite": plan.suite, "digest": digest, "store": store.known()}
-    if not delivery_of_this["store"] or _read(DELIVERED) != delivery_of_this:
+    delivery_of_this, before = {"suite": plan.suite, "digest": digest, "store": address.known()}, _read(DELIVERED)
+    run = before.pop("run", "")
+    if not delivery_of_this["store"] or before != delivery_of_this or not address.has(run):
         from tasks.tracking import delivery
 
-        if delivery.deliver(plan, {claim.name: claim.verdict for claim in _verdicts(plan).claims}):
-            _write(DELIVERED, delivery_of_this | {"store": store.known()})
-    print(f"\nAll suites:    {all_suites}\nLook further:  make ui    and the report, {report_file(plan)}")
+        # First: a delivery that ends half-way has changed what the store says.
+        DELIVERED.unlink(missing_ok=True)
+        if run := delivery.deliver(plan, {claim.name: claim.verdict for claim in _verdicts(plan).claims}):
+            _write(DELIVERED, delivery_of_this | {"store": address.known(), "run": run})
+    print(f"\nAll suites:    {all_suites}\nLook further:  {_page(plan)}    and the report, {report_file(plan)}")
+
+
+def _page(plan: Plan) -> str:
+    """Where MLflow shows the suite: on the server that has the record, else on the one that `make serve` starts."""
+    if not address.known().startswith(("http://", "https://")):
+        return "make serve"
+    import httpx
+
+    from tasks.tracking import page
+
+    try:
+        return page.comparison(address.known(), plan)
+    except httpx.HTTPError:
+        return "MLflow, when it answers again,"
 
 
 def report_file(plan: Plan) -> Path:
@@ -184,4 +204,17 @@ def _write(file: Path, content: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     with stage():
-        main()
+        asked = argparse.ArgumentParser(prog="python -m tasks.show")
+        asked.add_argument("--cell", metavar="CELL", help="print what made a cell's figures, such as those of simclr-0")
+        asked.add_argument("--time", action="store_true", help="print where the suite's time went")
+        chosen = asked.parse_args()
+        if chosen.cell:
+            from tasks.tracking import lineage
+
+            print(lineage.text(plans.read(), chosen.cell))
+        elif chosen.time:
+            from tasks.comparison import times
+
+            print(times.text(times.of_suite(plans.read())))
+        else:
+            main()

@@ -6,9 +6,11 @@ import html
 import json
 import re
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from tasks.comparison.interval import effect
 from tasks.comparison.verdicts import Verdicts
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan, Planned
-from tasks.tracking import record
+from tasks.tracking import champion
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = {
@@ -207,15 +209,22 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
 
 
+def recorded() -> str:
+    """A store as MLflow's that has one run, whose id is given."""
+    with closing(sqlite3.connect("mlflow.db")) as opened, opened:
+        opened.execute("create table if not exists runs (run_uuid text)")
+        opened.execute("insert into runs values ('a run')")
+    return "a run"
+
+
 @pytest.fixture
 def delivered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Suites that were given to a delivery that delivers everything."""
     given: list[str] = []
 
-    def deliver(plan: Plan, verdicts: dict[str, str]) -> bool:
+    def deliver(plan: Plan, verdicts: dict[str, str]) -> str:
         given.append(plan.suite)
-        Path("mlflow.db").touch()
-        return True
+        return recorded()
 
     monkeypatch.setattr("tasks.tracking.delivery.deliver", deliver)
     return given
@@ -609,7 +618,7 @@ def test_of_a_projector_alone_nothing_is_exported_and_nothing_offered() -> None:
     (cell.folder("pretrain") / "backbone.safetensors").write_bytes(b"")
     with pytest.raises(Refused, match="the projector's output alone is evaluated"):
         export.exported(plan, cell)
-    assert record.champion(plan) == cell
+    assert champion.best(plan) == cell
     assert "without Stopgrad" not in page_of(plan)
 
 
@@ -691,7 +700,7 @@ def test_show_prints_the_table_writes_the_report_and_delivers_once(
     show.main()
     first = capsys.readouterr().out
     assert first.startswith(table.text(compared.read(plan)))
-    assert first.splitlines()[-1] == "Look further:  make ui    and the report, results/test/report.html"
+    assert first.splitlines()[-1] == "Look further:  make serve    and the report, results/test/report.html"
     written = (plan.results / "report.html").stat().st_mtime_ns
     show.main()
     assert capsys.readouterr().out == first
@@ -705,7 +714,7 @@ def test_what_could_not_be_delivered_is_tried_again(
     project(suite())
     compare.main()
     tried: list[str] = []
-    monkeypatch.setattr("tasks.tracking.delivery.deliver", lambda plan, verdicts: bool(tried.append(plan.suite)))
+    monkeypatch.setattr("tasks.tracking.delivery.deliver", lambda plan, verdicts: tried.append(plan.suite) or "")
     show.main()
     show.main()
     assert len(tried) == 2
@@ -750,7 +759,7 @@ def test_other_code_that_decides_on_the_champion_makes_it_anew(
     assert show.made_from(plan) != before
 
 
-@pytest.mark.parametrize("changed", ["another store", "no store", "another suite"])
+@pytest.mark.parametrize("changed", ["another store", "no store", "an empty store", "another suite"])
 def test_what_another_store_lacks_is_delivered_without_a_new_report(
     short_report: None, delivered: list[str], changed: str
 ) -> None:
@@ -763,6 +772,8 @@ def test_what_another_store_lacks_is_delivered_without_a_new_report(
             Path("params.yaml").write_text("tracking: {uri: server}\n")
         case "no store":
             Path("mlflow.db").unlink()
+        case "an empty store":
+            Path("mlflow.db").write_bytes(b"")
         case "another suite":
             state = json.loads(show.DELIVERED.read_text())
             show.DELIVERED.write_text(json.dumps(state | {"suite": "other"}))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_comparison import configure, project, suite, with_variant
+from test_comparison import configure, project, recorded, suite, with_variant
 from written_files import write
 
 from ssl_core.errors import Refused
@@ -17,7 +17,6 @@ from tasks.comparison import verdicts
 from tasks.comparison.verdicts import Contrast, Ranking, Verdict, Verdicts
 from tasks.configuration import files
 from tasks.configuration.plan import Plan
-from tasks.tracking import record
 
 CLAIM = Verdict(
     name="contrast-wins", says="SimCLR is above <MAE>.", source="lecture 08", verdict="supported", why="Mind this.",
@@ -33,7 +32,7 @@ OPEN = dataclasses.replace(
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tasks.tracking.delivery.deliver", lambda plan, verdicts: not Path("mlflow.db").touch())
+    monkeypatch.setattr("tasks.tracking.delivery.deliver", lambda plan, verdicts: recorded())
     monkeypatch.setattr("tasks.comparison.neighbourhoods.embedding_map", lambda representations: None)  # takes a second
 
 
@@ -109,7 +108,7 @@ def test_a_variants_section_names_configuration_stages_commit_and_the_run() -> N
     assert "<th>fine_tune</th>" in said
     assert "<td>11 s</td><td>11 s</td><td>11 s</td><td>11 s</td>" in said
     assert "0123456789 and edits" in said
-    assert f"tags.recorded = '{record.recorded(Cell(variant='mae', seed=1))}'" in said
+    assert "python -m tasks.show --cell mae-1</code>" in said
     of_other = page[page.index('id="variant-simclr"') :]
     assert "<th>fine_tune</th>" not in of_other[: of_other.index("</section>")]
 

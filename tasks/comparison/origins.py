@@ -9,7 +9,6 @@ from tasks.comparison.durations import duration
 from tasks.comparison.table import UNKNOWN
 from tasks.configuration import files
 from tasks.configuration.plan import Plan
-from tasks.tracking import record
 
 STAGES = ("pretrain", "embed", "probe", "fine_tune")
 
@@ -49,7 +48,6 @@ def _cell(compared: Compared, cell: Cell) -> dict[str, Any]:
         "commit": f"{made['commit'][:10]}{dirty}" if "commit" in made else UNKNOWN,
         "started": made.get("started", UNKNOWN)[:16].replace("T", " "),
         "machine": made.get("machine", UNKNOWN),
-        "recorded": record.recorded(cell),
     }
 
 

@@ -10,14 +10,14 @@ from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
 from tasks import weights
 from tasks.cells import PREPARED, Cell
-from tasks.comparison import bars, charts, heat, neighbourhoods, origins, spent, table, trusted, verdict_lines
+from tasks.comparison import bars, charts, heat, neighbourhoods, origins, spent, table, times, trusted, verdict_lines
 from tasks.comparison.compared import Compared
 from tasks.comparison.sentences import Sentence, Variant
 from tasks.comparison.verdicts import Verdicts
 from tasks.configuration.plan import Plan
 from tasks.exporting import loading
 from tasks.stage import atomic_file
-from tasks.tracking import record
+from tasks.tracking import champion
 
 CAPTIONS = {
     "views": "Each image above the views that pretraining made of it.",
@@ -66,6 +66,7 @@ def write(compared: Compared, verdicts: Verdicts, answer: list[Sentence], file: 
         notes=table.notes(compared),
         cost_chart=charts.by_cost(compared, plan.images[0]) if compared.fractions(plan.images[0]) else "",
         costs=_costs(compared),
+        times=times.rows(spent_by) if (spent_by := times.of_suite(plan)).parts else [],
         curves_chart=charts.loss_curves(_curves(plan), list(plan.variants)),
         pictures={name: found for name in plan.variants if (found := _pictures(_first(plan, name)))},
         captions=CAPTIONS,
@@ -138,7 +139,7 @@ def _verdicts(compared: Compared, verdicts: Verdicts) -> list[dict[str, Any]]:
 
 def _champion(plan: Plan) -> dict[str, Any] | None:
     """How the weights of the cell that is best on val are used without this project; None where none are exported."""
-    cell = record.champion(plan)
+    cell = champion.best(plan)
     found = plan.exported(cell) if cell else None
     if found is None or not found[1].exists():
         return None

@@ -1,74 +1,86 @@
 """The loss curve of a pretraining in MLflow while it runs, where it runs for long enough to be watched.
 
-It is a courtesy: what is not sent is delivered afterwards, from the files. So all of it happens in a thread that the
-pretraining never waits for, and a failure of MLflow's is said once and ends nothing.
+It is a courtesy: what is not sent is delivered afterwards, from the files. So all of it happens in another process, the
+courier, which is fed by a pipe that the pretraining never waits for, and which ends with the pretraining.
 """
 
-import queue
+import json
+import math
+import os
+import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.cells import Cell
-from tasks.tracking.store import Store, reason
 
 SHORT_SECONDS = 20.0
 """A pretraining that is over by then is not watched: opening MLflow takes seconds."""
 FLUSH_SECONDS = 5.0
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 2.0
 """How long the last values may take at the end."""
-Value = tuple[int, str, float]
+CHUNK = 1 << 16
+"""What a pipe takes at once, bytes."""
 
 
 class Live:
     """Takes what is recorded, and has it sent every few seconds."""
 
     def __init__(self, cell: Cell, identity: str, dataset: str) -> None:
-        self.cell, self.identity, self.dataset = cell, identity, dataset
-        self.values: queue.SimpleQueue[Value] = queue.SimpleQueue()
-        self.begun, self.over = time.monotonic(), threading.Event()
-        self.ending = ("FINISHED", "")
-        self.thread = threading.Thread(target=self._send_all, daemon=True)
+        self.asked = [cell.variant, str(cell.seed), identity, dataset]
+        self.begun = time.monotonic()
+        self.unsent = bytearray()
+        self.courier: subprocess.Popen[bytes] | None = None
 
     def record(self, step: int, values: dict[str, float]) -> None:
         """Note a step's values."""
         for name, value in values.items():
-            self.values.put((step, f"pretrain/{name}", float(f"{value:.6g}")))
-        if time.monotonic() - self.begun > SHORT_SECONDS and self.thread.ident is None:
-            self.thread.start()
+            self._say([step, f"pretrain/{name}", float(f"{value:.6g}")])
+        if self.courier is None and time.monotonic() - self.begun > SHORT_SECONDS:
+            try:
+                self.courier = _start([*self.asked, str(FLUSH_SECONDS)])
+            except OSError:  # no memory or no process is left for it: the pretraining needs none
+                self.begun = math.inf
+        if self.courier is not None:
+            self._feed(self.courier)
 
     def end(self, status: str, why: str) -> None:
-        """Send what is left, for a while; the run then has this status."""
-        self.ending = (status, why)
-        self.over.set()
-        if self.thread.ident is not None:
-            self.thread.join(PATIENCE_SECONDS)
+        """Have what is left sent, and the run ended so, in a moment; then the courier ends in any case."""
+        if self.courier is None:
+            return
+        self._say([status, why])
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self.courier.poll() is None and time.monotonic() < until:
+            self._feed(self.courier)
+            time.sleep(0.02)
+        self.courier.kill()
+        self.courier.wait()
+        assert self.courier.stdin
+        self.courier.stdin.close()
 
-    def _send_all(self) -> None:
+    def _say(self, line: list[object]) -> None:
+        self.unsent += json.dumps(line).encode() + b"\n"
+
+    def _feed(self, courier: subprocess.Popen[bytes]) -> None:
+        """Give the courier what the pipe takes now."""
+        assert courier.stdin
         try:
-            self._send()
-        except Exception as error:
-            print(f"stopgrad: the curve is not shown in MLflow while it grows ({reason(error)})", file=sys.stderr)
+            while self.unsent:
+                del self.unsent[: os.write(courier.stdin.fileno(), self.unsent[:CHUNK])]
+        except BlockingIOError:  # the courier is busy; the rest goes with the next
+            pass
+        except OSError:  # it is gone: nobody is to be told
+            self.unsent.clear()
 
-    def _send(self) -> None:
-        store = Store(self.dataset)
-        found = store.find({"pretrain": self.identity})
-        tags = {"pretrain": self.identity, "variant": self.cell.variant, "seed": str(self.cell.seed)}
-        run_id = found.info.run_id if found else store.create(self.cell.name, tags | {"superseded": "false"})
-        store.client.update_run(run_id, status="RUNNING")
-        last = store.last_step(run_id)
-        while True:
-            over = self.over.wait(FLUSH_SECONDS)
-            waiting = [self.values.get() for _ in range(self.values.qsize())]
-            store.log(run_id, [value for value in waiting if value[0] > last])
-            if over:
-                break
-        status, why = self.ending
-        if why:
-            store.tag(run_id, {"ended_because": why})
-        store.client.set_terminated(run_id, status)
+
+def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tasks.tracking.courier", *arguments, str(os.getpid())]
+    quiet = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    courier = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=quiet)
+    assert courier.stdin
+    os.set_blocking(courier.stdin.fileno(), False)
+    return courier
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What is observed of a stage and not determined by it: seconds, memory, machine. Never a DVC output.
 
 Kept by the stage's identity, a digest of all that the stage reads, in `observations/<stage>/<identity>.json`. The stage
-writes its identity beside its figures, by which they are joined when a table is shown.
+writes its identity beside its figures, by which they are joined when a table is shown. No stage depends on them, and
+git has them beside `dvc.lock`: whoever shares results commits both, as `docs/sharing.md` says.
 """
 
 import json
@@ -19,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from tasks.cells import Cell
-from tasks.stage import atomic_file, root
+from tasks.stage import atomic_file, experiment, root
 
 if TYPE_CHECKING:
     import torch
 
 IDENTITY = "identity"
 """The file of a stage's figures that holds its identity."""
+FOLDER = "observations"
+"""In the project's folder, also for what an experiment in a temporary copy observes."""
 
 
 @dataclass
@@ -52,7 +55,7 @@ def observing(stage: str, identity: str, device: "torch.device | None" = None) -
     `peak_memory_bytes` the largest resident set of the process, or what CUDA allocated.
     """
     overhead = time.time() - psutil.Process().create_time()
-    started, begun = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    started, begun = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
     observation = Observation()
     yield observation
     seconds = observation.seconds_before + time.perf_counter() - begun
@@ -64,6 +67,7 @@ def observing(stage: str, identity: str, device: "torch.device | None" = None) -
         "machine": f"{platform.node()} {platform.machine()}",
         "python": platform.python_version(),
         **commit(),
+        **({"dvc_experiment": experiment()} if experiment() else {}),
         **{name: value for name, value in vars(observation).items() if value},
     }
     if observation.images:
@@ -87,7 +91,7 @@ def of(stage: str, identity: str) -> dict[str, Any]:
 
 
 def _file(stage: str, identity: str) -> Path:
-    return root() / "observations" / stage / f"{identity}.json"
+    return root() / FOLDER / stage / f"{identity}.json"
 
 
 def _peak_memory(device: "torch.device | None") -> int:
@@ -106,11 +110,18 @@ def _computing(device: "torch.device") -> dict[str, Any]:
 
 
 def commit() -> dict[str, str]:
-    """The commit, and whether tracked files differ from it; nothing where there is no git repository."""
-    asked = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    """The commit, and whether tracked files differ from it; nothing where no commit has the project.
+
+    `dvc.lock` and the observations do not count: a run writes them, and is not made by them.
+    """
+    counted = ["--", ".", ":!dvc.lock", f":!{FOLDER}"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+        made_by = _git("rev-parse", "HEAD", "HEAD:./dvc.yaml").splitlines()[0]
+        dirty = _git("status", "--porcelain", "--untracked-files=no", *counted)
     except (OSError, subprocess.CalledProcessError):
         return {}
-    commit = next(line.split()[-1] for line in said if line.startswith("# branch.oid"))
-    return {"commit": commit, "dirty": str(any(not line.startswith("#") for line in said)).lower()}
+    return {"commit": made_by, "dirty": str(bool(dirty)).lower()}
+
+
+def _git(*asked: str) -> str:
+    return subprocess.run(["git", *asked], capture_output=True, text=True, check=True).stdout

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,25 @@ from tasks.configuration import files
 from tasks.configuration.plan import Plan
 from tasks.tracking import observations
 
-HEADS = {("feature_extraction", "linear"): "linear", ("fine_tuning", "linear"): "fine_tuned"}
-COSTS = (
-    "seconds",
-    "overhead_seconds",
-    "images_per_second",
-    "peak_memory_bytes",
-    "parameters",
-    "flops_per_image",
-    "trained_parameters",
-    "step_flops_per_image",
+ACCURACY, COLLAPSE, COST, CURVES = "accuracy", "collapse", "cost", "pretrain"
+SECONDARY, WITHOUT_LABELS, KEPT = "secondary", "without labels", "what is kept"
+"""What stands before the `/` of a name: MLflow shows a section each. A page that nobody arranged has them in
+alphabetical order, which is why the first four come first."""
+MAIN = {
+    ("feature_extraction", "linear"): "linear probe",
+    ("feature_extraction", "knn20"): "k-NN",
+    ("fine_tuning", "linear"): "fine-tuned",
+}
+"""By protocol and head, those whose accuracy is compared first."""
+COLLAPSING = ("rankme", "embedding_std")
+"""The figures of the verdict on collapse; the others without labels stand apart."""
+EVALUATION = ("embed", "probe", "fine_tune")
+PRETRAINING = (
+    ("pretraining seconds", "seconds", 1.0),
+    ("pretraining images per second", "images_per_second", 1.0),
+    ("pretraining GiB", "peak_memory_bytes", 2.0**-30),
 )
+"""Costs that are compared, with the observation that each is, scaled."""
 
 
 def recorded(cell: Cell) -> str:
@@ -38,6 +46,12 @@ def identity(cell: Cell) -> str:
     return (cell.figures("pretrain") / observations.IDENTITY).read_text()
 
 
+def name(cell: Cell) -> str:
+    """What a cell's run is called: with the experiment that pretrained it (`dvc exp run`), where one did."""
+    experiment = observations.read(cell, "pretrain").get("dvc_experiment")
+    return f"{cell.name} ({experiment})" if experiment else cell.name
+
+
 def tags(plan: Plan, cell: Cell) -> dict[str, str]:
     """What a run is found and grouped by."""
     planned, seen = plan.variants[cell.variant], observations.read(cell, "pretrain")
@@ -49,6 +63,7 @@ def tags(plan: Plan, cell: Cell) -> dict[str, str]:
         "family": planned.family,
         "dataset": plan.images[0],
         **{key: str(seen.get(key, "not observed here")) for key in ("commit", "dirty", "python", "torch", "machine")},
+        **{key: seen[key] for key in ("dvc_experiment",) if key in seen},
     }
 
 
@@ -64,9 +79,10 @@ def params(plan: Plan, cell: Cell) -> dict[str, str]:
 
 
 def figures(plan: Plan, cell: Cell) -> dict[str, float]:
-    """The cell's figures by name, such as `test/linear.accuracy.labels_10` or `val/rankme`.
+    """The cell's figures by name, such as `accuracy/val 10 percent linear probe` or `collapse/test rankme`.
 
-    What is not of the images pretrained on, or not of the representation that the table shows, says so in front.
+    What is not of the images pretrained on, or not of the representation that the table shows, has a section of its
+    own: `transfer photos/…`, `representation teacher/…`. MLflow refuses a name with `%`.
     """
     return {
         _name(row, images if i else "", plan.variants[cell.variant].representations[0]): float(row["value"])
@@ -76,38 +92,62 @@ def figures(plan: Plan, cell: Cell) -> dict[str, float]:
     }
 
 
+def accuracy(head: str, fraction: float, split: str) -> str:
+    """The name of an accuracy of the first data set; `head` as `MAIN` calls it.
+
+    It is a chart's title, which ends where the chart does: what tells charts of a section apart comes first.
+    """
+    return f"{ACCURACY}/{split} {100 * fraction:g} percent {head}"
+
+
 def curves(cell: Cell) -> list[tuple[int, str, float]]:
     """Steps, names and values of the loss terms and diagnostics of pretraining."""
     rows = _rows(cell.figures("pretrain") / "curves.csv")
-    return [(int(row["step"]), f"pretrain/{row['name']}", float(row["value"])) for row in rows]
+    return [(int(row["step"]), f"{CURVES}/{row['name']}", float(row["value"])) for row in rows]
 
 
 def costs(plan: Plan, cell: Cell) -> dict[str, float]:
-    """What the cell's stages were observed to cost, by name; nothing of those that were not observed."""
-    seen = {"pretrain": observations.read(cell, "pretrain")}
-    for stage in ("embed", "probe", "fine_tune"):
-        seen[stage] = observations.read(cell, stage, plan.images[0])
+    """The costs that are compared, by name; nothing of stages that were not observed. All: `observed`."""
+    of_stages = observed(plan, cell)
+    pretrained = of_stages.get("pretrain", {})
+    found = {
+        f"{COST}/{shown}": scale * float(pretrained[name]) for shown, name, scale in PRETRAINING if name in pretrained
+    }
+    evaluated = [one for stage, one in of_stages.items() if stage.partition(" ")[0] in EVALUATION]
+    if evaluated and all("seconds" in one for one in evaluated):
+        found[f"{COST}/evaluation seconds"] = sum(float(one["seconds"]) for one in evaluated)
+    return found
+
+
+def observed(plan: Plan, cell: Cell) -> dict[str, dict[str, Any]]:
+    """All that was observed of the cell's stages, by stage and data set: `probe photos`. It is an artifact of its run.
+
+    A stage that has figures and was not observed here has nothing to say.
+    """
+    works = [("pretrain", ""), *((stage, images) for images in plan.images for stage in EVALUATION)]
     return {
-        f"cost/{stage}.{name}": float(of_one[name])
-        for stage, of_one in seen.items()
-        for name in COSTS
-        if name in of_one
+        f"{stage} {images}".strip(): observations.read(cell, stage, images)
+        for stage, images in works
+        if (cell.figures(stage, images) / observations.IDENTITY).exists()
     }
 
 
-def champion(plan: Plan) -> Cell | None:
-    """The cell that is best on val (the probe on the largest share of labels); a baseline only among baselines.
+def names(plan: Plan) -> set[str]:
+    """Of all metrics that the suite's cells have."""
+    found: set[str] = set()
+    for cell in plan.cells:
+        found |= {*figures(plan, cell), *costs(plan, cell), *(name for _, name, _ in curves(cell))}
+    return found
 
-    None without labels: the label-free figures compare runs of one method, not methods.
+
+def largest_share(names: Collection[str]) -> str:
+    """The name of what cells are ordered by: the linear probe on val with the largest share of labels.
+
+    Empty without labels.
     """
-    methods = [cell for cell in plan.cells if plan.variants[cell.variant].family != "baseline"]
-    scores: dict[Cell, float] = {}
-    for cell in methods or plan.cells:
-        found = figures(plan, cell)
-        shares = [name for name in found if name.startswith("val/linear.accuracy.labels_")]
-        if shares:
-            scores[cell] = found[max(shares, key=lambda name: float(name.rpartition("_")[2]))]
-    return max(scores, key=scores.__getitem__) if scores else None
+    start, end = accuracy("linear probe", 1.0, "val").split("100")
+    shares = [name for name in names if name.startswith(start) and name.endswith(end)]
+    return max(shares, key=lambda name: float(name.removeprefix(start).removesuffix(end)), default="")
 
 
 def card(plan: Plan) -> str:
@@ -123,10 +163,27 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 
 def _name(row: dict[str, str], images: str, shown: str) -> str:
-    head = HEADS.get((row["protocol"], row["head"]), row["head"])
     other = row["representation"] if row["representation"] != shown else ""
-    labels = f"labels_{100 * float(row['label_fraction']):g}" if row["label_fraction"] else ""
-    return f"{row['split']}/{'.'.join(part for part in (images, other, head, row['metric'], labels) if part)}"
+    section, what = _section(row)
+    if images:
+        section = f"transfer {images}{f' {other}' if other else ''}"
+    elif other:
+        section = f"representation {other}"
+    share = f"{100 * float(row['label_fraction']):g} percent" if row["label_fraction"] else ""
+    return f"{section}/{' '.join(filter(None, (row['split'], share, what)))}"
+
+
+def _section(row: dict[str, str]) -> tuple[str, str]:
+    """Where a figure stands, were it of the first data set and representation, and what it is called there."""
+    protocol, head, metric = row["protocol"], row["head"], row["metric"]
+    called = MAIN.get((protocol, head), head)
+    if protocol == "label_free":
+        return COLLAPSE if metric in COLLAPSING else WITHOUT_LABELS, metric
+    if protocol == "factors":
+        return KEPT, f"{head} {metric}"
+    if metric == "accuracy" and called != head:
+        return ACCURACY, called
+    return SECONDARY, f"{called} {metric}"
 
 
 def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
