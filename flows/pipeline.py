@@ -1,147 +1,191 @@
-"""The pipeline as a Prefect flow: `python -m flows.pipeline [--slots N] [--hours H]`, against a running server.
+"""The pipeline as a Prefect flow: `python -m flows.pipeline [--suite … --data … --seeds … --slots … --hours …]`.
 
-The graph is DVC's own, read from dvc.yaml; each stage is a task run of the stage's name in which DVC runs it. DVC keeps
-the cache and dvc.lock; Prefect shows what runs when, and keeps its log.
+The graph is DVC's own, read from dvc.yaml, and DVC runs each stage, so that it keeps the cache and dvc.lock. Prefect
+shows what runs when: a bar for each cell, with its stages inside. From the command line and from the page's form the
+same flow is run, against a running server.
 """
 
 import argparse
-import os
-from collections import Counter
+import asyncio
+import io
+import platform
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
-import httpx
-import torch
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Cancelled, Completed, Failed
 
-from flows.artifacts import publish
-from flows.graph import Stage, locked, order_lock, stages
-from flows.processes import Processes
+from flows import artifacts, form, graph
+from flows import slots as machine
+from flows.cell import show_cell, show_stage, show_unchanged
+from flows.pool import Spread
+from flows.run import Run, current
+from flows.server import Server, refuse_without
+from flows.writer import as_writer
 from ssl_core.errors import Refused
 from tasks import forecast
 from tasks.configuration import choose, files, parameters
-from tasks.configuration.compute import Compute
 from tasks.stage import stage as command
 
-PROCESSES = Processes()
+CANCEL_SECONDS = 5.0
+"""How long Prefect may take to be told what becomes of cells and stages when a run is cancelled."""
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def run_stage(name: str, environment: dict[str, str]) -> Any:
-    """Have DVC run one stage, with its output in this task run's log. Raises where it fails."""
-    outcome = PROCESSES.run(name, environment, get_run_logger().info)
-    if outcome.code != 0:
-        raise RuntimeError(f"{name} failed: {outcome.last_line}")
-    return Completed(name="Unchanged" if outcome.unchanged else "Completed")
+def _named() -> str:
+    """What a run is called: families on cifar10."""
+    given = flow_run.parameters
+    suite, images = (given.get(name) for name in ("suite", "images"))
+    asked = suite if isinstance(suite, str) else form.active_suite()
+    return f"{asked} on {images if isinstance(images, str) and images else form.present_images()}"
 
 
-@flow(name="stopgrad", persist_result=False, validate_parameters=False)
-def pipeline(planned: list[str], slots: dict[str, int], environments: list[dict[str, str]]) -> list[str]:
-    """Run all stages, as many at once as there are slots; gives the names of those that failed or could not run.
+@flow(name="stopgrad", flow_run_name=_named, persist_result=False)
+async def pipeline(
+    suite: str = form.suite(),
+    images: str = form.images(),
+    seeds: int = form.seeds(),
+    slots: int = form.at_once(),
+    hours: float = form.hours(),
+    pool: str = form.pool(),
+) -> State:
+    """Answer a suite's question for some images: pretrain every variant with every seed, evaluate, compare.
 
-    `environments`: one for each GPU (or group of them) that stages are spread over. A stage that fails does not stop
-    those that do not stand on it. Where none did, what came of it is shown and published.
+    What was run before, here or in DVC's cache, is not run again. Ends Failed, with a sentence, where something is
+    refused, or not done.
     """
-    waiting = {stage.name: stage for stage in stages()}
-    running: dict[PrefectFuture[Any], tuple[Stage, int]] = {}
-    done: dict[str, PrefectFuture[Any]] = {}
+
+    async def work() -> State:
+        return await _answered(chosen(suite, images, seeds, slots, hours), pool)
+
+    return await as_writer(work, "Failed")
+
+
+async def _answered(environments: list[dict[str, str]], pool: str) -> State:
+    """Run what is due. Ends Failed, saying in a sentence what is not done."""
+    before, run = graph.locked(), Run(environments)
+    server = Server(str(PREFECT_API_URL.value()), flow_run.id or "")
+    watching = asyncio.create_task(server.watch())
     try:
-        while True:
-            for stage in [stage for stage in waiting.values() if all(above in done for above in stage.upstream)]:
-                if Counter(other.slots for other, _ in running.values())[stage.slots] < slots[stage.slots]:
-                    place = least_used([place for _, place in running.values()], len(environments))
-                    started: Any = run_stage.with_options(name=stage.name.split("@")[0], task_run_name=stage.name)
-                    above = [done[name] for name in stage.upstream]
-                    future = started.submit(stage.name, environments[place], wait_for=above)
-                    running[future] = waiting.pop(stage.name), place
-            if not running:
-                failed = [name for name in planned if name not in done]
-                if not failed:
-                    publish_or_say()
-                return failed
-            ended = next(iter(as_completed(list(running))))
-            ended.wait()
-            stage, _ = running.pop(ended)
-            if ended.state.is_completed():
-                done[stage.name] = ended
+        with current(run):
+            if not await _unless_cancelled(everything(run, server, pool), run, server):
+                return Cancelled(message="it was cancelled on Prefect's page: what was done stays")
     finally:
-        # Here, not around the flow: Prefect waits for the threads of its tasks, and they for their processes.
-        PROCESSES.end()
+        run.processes.end()
+        graph.order_lock(before, [stage.name for stage in run.graph.stages])
+        watching.cancel()
+    server.leave_in_time()
+    if failed := run.failed():
+        return Failed(message=failed)
+    return Completed(message=f"{run.written.suite}: everything is done")
 
 
-def publish_or_say() -> None:
-    """Show and publish what came of the suite; where that fails, say so in the log: all stages are done even so."""
+async def _unless_cancelled(work: Coroutine[Any, Any, None], run: Run, server: Server) -> bool:
+    """Do the work, or end it with its stages where the run is cancelled on the page; whether it was done."""
+    doing, cancelled = asyncio.create_task(work), asyncio.create_task(server.cancelling.wait())
     try:
-        publish()
-    except Exception as error:
-        get_run_logger().error(f"all stages are done, but what came of them could not be shown or published: {error}")
+        await asyncio.wait({doing, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            await doing
+            return True
+        await asyncio.to_thread(run.processes.end)
+        doing.cancel()
+        await asyncio.wait({doing}, timeout=CANCEL_SECONDS)
+        return False
+    finally:
+        cancelled.cancel()
+        doing.cancel()
+
+
+def chosen(suite: str, images: str, seeds: int, slots: int, hours: float) -> list[dict[str, str]]:
+    """Write down what was chosen, tell what it costs, and give the environments of the cells that run at once.
+
+    Raises `Refused` where it cannot be had here.
+    """
+    say = get_run_logger().info
+    for one in images.split(","):
+        if "/" in one and not Path(one.strip()).expanduser().exists():
+            raise Refused(f"images is '{one.strip()}', and there is none on {platform.node()}, where the pipeline runs")
+    if not 0 <= seeds <= 100 or hours < 0:
+        raise Refused(f"seeds is {seeds}, hours {hours:g}; 0 to 100 seeds are allowed, and 0 hours or more")
+    environments = machine.slots(parameters.load(files.read(files.PARAMS)).compute, slots)
+    with saying(say):
+        choose.main(suite, images, seeds=seeds)
+        forecast.tell(None, f"{hours:g}" if hours else "", len(environments))
+    return environments
+
+
+@contextmanager
+def saying(say: Callable[[str], None]) -> Iterator[None]:
+    """Have what is printed said instead, line by line."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            say(line)
+
+
+async def everything(run: Run, server: Server, pool: str) -> None:
+    """What is due before the cells, the cells side by side, what is due after them, and what came of it."""
+
+    say = get_run_logger().info
+
+    async def one(stage: str) -> None:
+        async with run.slot() as environment:
+            await server.shown(lambda: show_stage(stage, environment))
+            await run.finish([stage], environment, say)
+
+    await run.prepare(one)
+    due = {cell: [stage.name for stage in stages if stage.due] for cell, stages in run.graph.cells.items()}
+    clean = [cell for cell, stages in due.items() if not stages]
+    if clean:
+        await server.shown(lambda: show_unchanged(clean, len(due)))
+
+    async def of_cell(name: str, stages: list[str]) -> None:
+        async with run.slot() as environment:
+            await server.shown(lambda: show_cell(name, stages, environment))
+            await run.finish(stages, environment, say)
+
+    ran = {name: stages for name, stages in due.items() if stages}
+    lacking = any(stage.name in run.undone for stage in run.graph.before)
+    if pool and ran and not lacking:
+        await Spread(pool, run, say).cells(ran, server)
+    else:
+        await asyncio.gather(*(of_cell(name, stages) for name, stages in ran.items()))
+    after = [stage.name for stage in run.graph.after if stage.due]
+    await run.one_by_one(after, one)
+    await artifacts.publish(run, server)
 
 
 def main() -> None:
-    """Run the pipeline, which shows what came of it."""
+    """Run the flow once, as chosen; what is wrong is one sentence, and exit code 1."""
     arguments = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Run dvc.yaml as a Prefect flow.")
-    arguments.add_argument(
-        "--slots", type=int, help="stages at once, on each GPU if there are any (default: 1; on CPUs, cores / threads)"
-    )
-    arguments.add_argument("--hours", default="", help="refuse what would take longer")
-    chosen = arguments.parse_args()
-    choose.main(suite="", data="")
-    settings = parameters.load(files.read(files.PARAMS))
-    slots, environments = machine(settings.compute, chosen.slots)
-    refuse_without_server(str(PREFECT_API_URL.value()))
-    forecast.tell(None, chosen.hours, slots["device"])
-    planned, before = stages(), locked()
-    runner: Any = ThreadPoolTaskRunner(max_workers=sum(slots.values()))
+    arguments.add_argument("--suite", default=form.active_suite(), help="the name of a file in suites")
+    arguments.add_argument("--data", default=form.present_images(), help="data sets of params.yaml, folders, archives")
+    arguments.add_argument("--seeds", type=int, default=0, help="of every variant (0: as the suite says)")
+    arguments.add_argument("--slots", type=int, default=form.usual_slots(), help="cells at once, on each GPU if any")
+    arguments.add_argument("--hours", type=float, default=0.0, help="refuse what would take longer")
+    arguments.add_argument("--pool", default="", help="the work pool whose workers run the cells (none: here)")
+    given = arguments.parse_args()
+    refuse_without(str(PREFECT_API_URL.value()))
+    run: Any = pipeline
     try:
-        failed = pipeline.with_options(task_runner=runner)([stage.name for stage in planned], slots, environments)
-    finally:
-        order_lock(before, planned)
-    if failed:
-        raise Refused(f"not done: {', '.join(failed)}; the task runs' logs say why")
-
-
-def refuse_without_server(address: str) -> None:
-    """Raise `Refused` where no Prefect server answers."""
-    try:
-        httpx.get(f"{address}/health", timeout=5).raise_for_status()
-    except httpx.HTTPError:
-        raise Refused(
-            f"no Prefect server answers at {address}: start one with `make ui`, then run this again"
-        ) from None
-
-
-def machine(compute: Compute, chosen: int | None) -> tuple[dict[str, int], list[dict[str, str]]]:
-    """How many stages run at once, by what they occupy (cpu, device), and the environments that they are spread over.
-
-    On GPUs each environment names the `compute.devices` GPUs that a stage sees; `chosen` stages share them.
-    """
-    cores = os.cpu_count() or 1
-    slots = max(1, cores // (compute.threads * compute.devices)) if chosen is None else chosen
-    if slots < 1:
-        raise Refused(f"--slots is {slots}; at least 1 is needed")
-    groups = gpu_groups(compute)
-    if groups:
-        environments = [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups]
-        return {"cpu": slots, "device": len(groups) * (chosen or 1)}, environments
-    # Threads that wait by spinning would take the cores from those that work.
-    crowded = slots * compute.threads * compute.devices > cores
-    return {"cpu": slots, "device": slots}, [{"OMP_WAIT_POLICY": "passive"} if crowded else {}]
-
-
-def gpu_groups(compute: Compute) -> list[list[str]]:
-    """The GPUs that this process sees, `compute.devices` to a group; none where stages compute on CPUs."""
-    count = 0 if compute.device == "cpu" else torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")[:count]
-    return [named[i : i + compute.devices] for i in range(0, count - compute.devices + 1, compute.devices)]
-
-
-def least_used(places: list[int], count: int) -> int:
-    """The place of 0 … count - 1 that comes least often; of equals, the first."""
-    return min(range(count), key=places.count)
+        state = asyncio.run(
+            run(given.suite, given.data, given.seeds, given.slots, given.hours, given.pool, return_state=True)
+        )
+    except TerminationSignal as ended:
+        print("stopgrad: the run was ended: what was done stays", file=sys.stderr)
+        raise SystemExit(128 + ended.signal) from None
+    if not state.is_completed():
+        raise Refused(state.message or state.name)
 
 
 if __name__ == "__main__":
