@@ -7,7 +7,7 @@ import json
 import sys
 
 from ssl_core.errors import Refused
-from tasks.configuration import configs, files, layers, resolve, weighed
+from tasks.configuration import configs, files, layers, listing, resolve, weighed
 from tasks.configuration.resolve import Configuration, Resolved
 from tasks.stage import atomic_folder, stage
 
@@ -17,6 +17,7 @@ def main() -> None:
     configuration = resolve.load()
     weighed.remove_others(configuration.parameters.weights)
     refuse_misfits(configuration)
+    listing.watch(files.read(files.PARAMS))
     with atomic_folder(files.CONFIGS) as folder:
         configs.write(configuration, folder)
     variants, seeds = len(configuration.resolved), len(configuration.suite.seeds)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ssl_core.errors import Refused
 from tasks.comparison.durations import duration
-from tasks.configuration import choose, files
+from tasks.configuration import choose, files, listing
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan
 from tasks.forecasting import disk, doubts, due, lock, seen
@@ -53,6 +53,7 @@ def forecast(configuration: "Configuration | None" = None) -> Forecast | None:
     Resolves what is written, where it is not given and `configure` would run.
     """
     locked, suite = lock.read(), files.active_suite()
+    listing.refresh(files.read(files.PARAMS))
     if configuration is None and plans.file(suite.stem).exists() and due.configured(locked, suite):
         return _of(files.CONFIGS, locked, [])
     from tasks.configuration import configs, resolve  # which takes seconds to import

@@ -3,29 +3,40 @@
 from pathlib import Path
 
 from ssl_core import data
+from ssl_core.data.contact_sheet import said
+from ssl_core.data.folder import FolderConfig
+from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
-from ssl_core.errors import Refused
+from tasks import lacking
 from tasks.cells import PREPARED
 from tasks.configuration import configs
 from tasks.configuration.configs import Preparing
 from tasks.stage import arguments, atomic_folder, stage
 
 RAW = Path("data/raw")
+SHOWN = 12
+"""Classes whose images are counted in a line."""
 
 
 def main(images: str) -> None:
-    """Write `data/prepared/<images>`: the arrays of each split, the card, the contact sheet."""
-    config = configs.read(Preparing, images)
+    """Write `data/prepared/<images>`: the arrays of each split, the card, the contact sheet; say what was read."""
+    config = configs.read(Preparing, images).data
+    source = Path(config.path).expanduser() if isinstance(config, FolderConfig) else None
     with atomic_folder(PREPARED / images) as folder:
-        card = prepare(images, data.read(config.data, RAW), config.data, folder)
-        if config.labels_needed and not card.classes:
-            raise Refused(
-                f"params.yaml: images names '{images}' to be evaluated on, and it has no labels: give it class "
-                "folders, or take it out"
-            )
-    counts = ", ".join(f"{split} {part['count']:,}" for split, part in card.splits.items())
-    skipped = f"; {card.skipped['count']} files skipped, see card.json" if card.skipped["count"] else ""
-    print(f"{card.name}: {counts}; {len(card.classes)} classes{skipped}")
+        card = prepare(images, data.read(config, RAW), config, folder, source)
+        print("\n".join([*said(card), *counted(card)]))
+        lacking.refuse(card)
+
+
+def counted(card: Card) -> list[str]:
+    """The images of each class in each split, a line a split, of as many classes as a line is read of."""
+    lines = []
+    for split, part in card.splits.items():
+        counts = [f"{name} {count:,}" for name, count in zip(card.classes, part["per_class"], strict=True) if count]
+        more = f", and {len(counts) - SHOWN:,} more classes" if len(counts) > SHOWN else ""
+        if counts:
+            lines.append(f"{split}: {', '.join(counts[:SHOWN])}{more}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -17,16 +17,15 @@ from ssl_core import backbones, cost, objectives, parallel
 from ssl_core.augmentation import Augment
 from ssl_core.data import prepared
 from ssl_core.data.prepared import Prepared
-from ssl_core.errors import Refused
 from ssl_core.objectives import Objective
 from ssl_core.training import batches, torchrun
 from ssl_core.training.checkpoint import Checkpoints
 from ssl_core.training.pictures import write_pictures
 from ssl_core.training.pretraining import Outcome, pretrain
 from ssl_core.training.watch import Record, Row
-from tasks import cells, starting, weights
+from tasks import cells, lacking, starting, weights
 from tasks.cells import Cell
-from tasks.configuration import configs, plan
+from tasks.configuration import configs
 from tasks.configuration.configs import Pretraining
 from tasks.identity import identity
 from tasks.stage import arguments, atomic_folder, root, stage
@@ -55,7 +54,7 @@ def main(variant: str, seed: str, images: str) -> None:
     """Write `cells/<cell>/pretrain`, weights and pictures of what was seen, and `figures/<cell>/pretrain`, curves."""
     config, cell = configs.read(Pretraining, variant), cells.named(variant, seed)
     data = prepared.load(cells.PREPARED / images)
-    refuse_what_images_lack(config, data)
+    lacking.refuse(data.card)
     device = config.compute.use()
     if config.compute.devices > 1 and not parallel.launched():
         torchrun.start(config.compute.devices, "tasks.pretrain", variant, seed, images)
@@ -170,20 +169,6 @@ def build(config: Pretraining, data: Prepared, seed: int) -> tuple[Objective, st
     backbones.freeze(backbone, config.backbone.frozen_stages)
     built = objectives.build(config.objective, backbone, data.card.image_size, len(data.card.classes))
     return built, started_from
-
-
-def refuse_what_images_lack(config: Pretraining, data: Prepared) -> None:
-    """Raise `Refused` where an objective needs of the images what they have not: the cell's, or another of the suite.
-
-    So the first cell says it, not the one that cannot be had, hours later.
-    """
-    needs = {config.objective.name: (config.objective_class.needs_labels, config.objective_class.needs_colours)}
-    needs |= {one.objective: (one.needs_labels, one.needs_colours) for one in plan.read().variants.values()}
-    for name, (labels, colours) in needs.items():
-        lacking = "labels, and these images have none" if labels and not data.card.classes else ""
-        lacking = "colours, and these images are grey" if colours and data.card.grey else lacking
-        if lacking:
-            raise Refused(f"the objective {name} needs {lacking}: take it out of the suite")
 
 
 if __name__ == "__main__":

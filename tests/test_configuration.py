@@ -84,7 +84,7 @@ def test_what_was_validated_is_what_the_stages_read(tmp_path: Path) -> None:
             assert embedding.representations == configured.representations(name)
             assert embedding.compute == alone
         first, second = (configs.read(configs.Preparing, name) for name in ("shapes", "fashion_mnist"))
-        assert (first.labels_needed, second.labels_needed) == (False, True)
+        assert (first.listed, second.listed) == (None, None)
         assert first.data == configured.parameters.data["shapes"]
         assert second.data == dataclasses.replace(configured.parameters.data["fashion_mnist"], image_size=32)
         probing, tuning = configs.read(configs.Probing), configs.read(configs.FineTuning)

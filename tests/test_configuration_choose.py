@@ -59,8 +59,8 @@ def photos(folder: Path, side: int = 50) -> Path:
 def test_a_suite_is_chosen_in_the_first_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert chosen(project, suite="masking") == {
         "dvc.yaml": [
-            '- vars: ["suites/default.yaml:suite,variants,seeds,fine_tune"]',
-            '+ vars: ["suites/masking.yaml:suite,variants,seeds,fine_tune"]',
+            '- vars: ["suites/default.yaml:suite,variants,seeds,fine_tune", "data/watched/switch.yaml:watched"]',
+            '+ vars: ["suites/masking.yaml:suite,variants,seeds,fine_tune", "data/watched/switch.yaml:watched"]',
         ]
     }
     said = capsys.readouterr().out

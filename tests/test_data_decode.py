@@ -1,12 +1,19 @@
 """Images of every size and mode, decoded to uint8 RGB squares."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_core.data.decode import decode
+from ssl_core.data.decode import Picture
+from ssl_core.data.decode import decode as decode_by
+from ssl_core.data.source import Content, SourceConfig
+
+
+def decode(content: Content, size: int, **settings: Any) -> Picture:
+    return decode_by(content, size, SourceConfig(**settings))
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **settings: object) -> bytes:
@@ -22,15 +29,15 @@ def gradient(mode: str) -> Image.Image:
 
 def test_an_image_of_the_right_size_keeps_its_pixels() -> None:
     pixels = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
-    made, size, grey = decode(encoded(Image.fromarray(pixels)), 8)
+    made, size, grey, _ = decode(encoded(Image.fromarray(pixels)), 8)
     np.testing.assert_array_equal(made, pixels)
     assert (size, grey) == ((8, 8), False)
 
 
 def test_a_grey_array_is_what_its_picture_is() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
-    made, size, grey = decode(pixels, 8)
-    picture, *rest = decode(encoded(Image.fromarray(pixels)), 8)
+    made, size, grey, _ = decode(pixels, 8)
+    picture, *rest, _ = decode(encoded(Image.fromarray(pixels)), 8)
     np.testing.assert_array_equal(made, picture)
     assert [size, grey] == rest
     assert made.dtype == np.uint8
@@ -38,7 +45,7 @@ def test_a_grey_array_is_what_its_picture_is() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
 def test_grey_is_three_equal_channels_however_it_is_kept(mode: str) -> None:
-    made, _, grey = decode(encoded(gradient("L").convert(mode)), 8)
+    made, _, grey, _ = decode(encoded(gradient("L").convert(mode)), 8)
     assert grey
     assert made.shape == (8, 8, 3)
     np.testing.assert_array_equal(made[..., 0], made[..., 2])
@@ -77,7 +84,7 @@ def test_exif_rotation_is_applied() -> None:
 def test_another_size_is_fitted_by_its_shorter_side_and_its_centre_taken() -> None:
     wide = Image.new("RGB", (40, 20), "red")
     wide.paste("blue", (10, 0, 30, 20))
-    made, size, _ = decode(encoded(wide), 10)
+    made, size, *_ = decode(encoded(wide), 10)
     assert size == (40, 20)
     assert (made[:, 1:-1] == (0, 0, 255)).all()
 

@@ -33,6 +33,7 @@ from ssl_core.data.decode import decode
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.preparing import prepare
 from ssl_core.data.shapes import ShapesConfig
+from ssl_core.data.source import SourceConfig
 from ssl_core.errors import Refused
 from ssl_core.evaluation.embedding import Images
 from ssl_core.evaluation.embedding import embed as represent
@@ -412,10 +413,10 @@ def test_a_users_images_keep_their_names(
     assert [list(said) for said in zip(found["split"], found["label"], strict=True)] == [
         name.split("/")[:2] for name in read
     ]
-    images = np.stack([decode((photos / name).read_bytes(), SIDE)[0] for name in read])
+    images = np.stack([decode((photos / name).read_bytes(), SIDE, SourceConfig())[0] for name in read])
     np.testing.assert_array_equal(np.array(found["representation"], np.float32), represented(images))
     assert "skipped, for they are no images: 1 (" in (said := capsys.readouterr().err)
-    assert "train/cat/notes.txt: UnidentifiedImageError" in said
+    assert "train/cat/notes.txt: texts, tables and annotations" in said
 
 
 @pytest.mark.parametrize(
@@ -521,7 +522,7 @@ def test_images_that_are_not_there_are_refused_and_nothing_is_written(inside: Pa
             "EMBED is 'drawm', which is neither a folder or archive nor a data set of the suite: did you mean drawn?",
         ),
         (str(tmp_path / "empty"), "no image can be read there; files that are none: 0 (there are none)"),
-        (str(tmp_path / "notes"), "no image can be read there; files that are none: 1 (a.png: UnidentifiedImageError"),
+        (str(tmp_path / "notes"), "no image can be read there; files that are none: 1 (a.png: "),
     ):
         with pytest.raises(Refused) as refused:
             export.embed("simclr", "0", images, ROWS.resolve())

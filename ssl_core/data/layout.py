@@ -1,89 +1,185 @@
-"""What a tree's paths say: which split and which class each image is of."""
+"""What the paths of images say: which split and which class each is of, and which are not read."""
 
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from ssl_core.data import spellings, structure
+from ssl_core.data.spellings import TRAIN, UNLABELLED
+from ssl_core.data.structure import Folder, Kind, Place
 from ssl_core.errors import Refused
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-    "unlabelled": "unlabelled",
-    "unlabeled": "unlabelled",
-}
-
-Folder = tuple[str, ...]
-"""The parts of a path but for its file's name."""
+DATED = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The split and the label (-1: none) of each path, in the paths' order, and the classes' names."""
+    """The split ("": not read) and the label (-1: none) of each path, in the paths' order, and the classes' names.
+
+    `left_out`: why images are not read, and the paths of those. `notes`, `warnings`: sentences on how they were read.
+    """
 
     splits: np.ndarray
     labels: np.ndarray
     classes: list[str]
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
-def read(paths: list[str]) -> Layout:
-    """Read `[split/][class/]...name` off each path; a folder that holds everything is no class."""
-    places = read_folders([PurePosixPath(path).parts[:-1] for path in paths])
-    splits, names = [split or "train" for split, _ in places], [name for _, name in places]
-    classes = sorted({name for name in names if name is not None})
-    if len(classes) == 1:
-        raise Refused(f"there is one class only, '{classes[0]}': give at least two, or a flat folder without labels")
-    numbers = {name: i for i, name in enumerate(classes)}
-    labels = np.array([-1 if name is None else numbers[name] for name in names], dtype=np.int64)
-    return Layout(splits=np.array(splits, dtype="<U10"), labels=labels, classes=classes)
+def read(paths: Sequence[str], layout: Kind | None = None, labelled: bool = True) -> Layout:
+    """Split and class by each path's folders; without `labelled` no class. Raises `Refused` as `structure.read`."""
+    parents = [path.rpartition("/")[0] for path in paths]
+    folders = {parent: _parts(parent) for parent in dict.fromkeys(parents)}
+    counts = Counter[Folder]()
+    for parent, count in Counter(parents).items():
+        counts[folders[parent]] += count
+    found = structure.read(counts, layout, labelled)
+    places = {parent: found.places[folder] for parent, folder in folders.items()}
+    if not labelled:
+        places = {parent: place if place.why else Place(place.split) for parent, place in places.items()}
+    beside = _masks_beside(paths)
+    said = [Place(why=structure.SIDE) if path in beside else places[p] for path, p in zip(paths, parents, strict=True)]
+    made = _made(paths, said)
+    return replace(
+        made,
+        notes=[f"the folders were read as {found.kind}", *found.notes * (labelled or layout is None), *made.notes],
+        warnings=[*made.warnings, *_pairs(paths)],
+    )
 
 
-def read_folders(folders: list[Folder]) -> list[tuple[str | None, str | None]]:
-    """The split and the class that each folder of a tree says, None where it says none; of all that hold images.
+def told(paths: Sequence[str], said: Sequence[Place], labelled: bool = True) -> Layout:
+    """What a source itself says of each path, whatever that is called; without `labelled` no class.
 
-    Where there are classes, what is of none and no test or val image is unlabelled.
+    Where it has labels, images of train without one are unlabelled, and of val and test are not read. Raises `Refused`
+    where it says splits and none is train.
     """
-    folders = _without_common(folders)
-    tops = {parts[0].lower() for parts in folders if parts}
-    split_first = bool(tops) and tops <= SPLITS.keys() and all(folders)
-    places = []
-    for parts in folders:
-        split = SPLITS[parts[0].lower()] if split_first else None
-        parts = parts[1:] if split_first else parts
-        places.append((split, parts[0] if parts and split != "unlabelled" else None))
-    if any(name for _, name in places):
-        places = [
-            ("unlabelled" if name is None and split in (None, "train") else split, name) for split, name in places
-        ]
-    return places
+    splits = {place.split for place in said} - {""}
+    if splits and TRAIN not in splits:
+        raise Refused(f"of the splits there is {', '.join(sorted(splits))} and no train: add it")
+    classes = labelled and any(place.label is not None for place in said)
+
+    def read(place: Place) -> Place:
+        split = place.split or TRAIN
+        if not classes or split == UNLABELLED:
+            return Place(split)
+        if place.label is None:
+            return Place(UNLABELLED) if split == TRAIN else Place(why=f"of the {split} split, without a label")
+        return Place(split, place.label)
+
+    kinds = {place: read(place) for place in dict.fromkeys(said)}
+    return _made(paths, [kinds[place] for place in said])
 
 
-def cut(layout: Layout, val_share: float, test_share: float, seed: int) -> np.ndarray:
-    """The splits of each image with test and val, where they are missing, cut per class out of train by seed."""
-    splits = layout.splits.copy()
-    generator = np.random.default_rng(seed)
-    for name, share in (("test", test_share), ("val", val_share)):
-        if (splits == name).any():
-            continue
-        for label in np.unique(layout.labels[splits == "train"]):
-            members = np.flatnonzero((splits == "train") & (layout.labels == label))
-            splits[generator.permutation(members)[: round(share * len(members))]] = name
-    for name in ("train", "val", "test"):
-        if not (splits == name).any():
-            raise Refused(f"no image is left for the {name} split: {len(splits)} images are too few for these shares")
-    return splits
+def _made(paths: Sequence[str], said: Sequence[Place]) -> Layout:
+    """The layout of paths whose places are known."""
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for path, place in zip(paths, said, strict=True):
+        if place.why:
+            left_out[place.why].append(path)
+    spelled, notes, apart = spelled_alike([place for place in said if not place.why])
+    classes = sorted(set(spelled.values()))
+    if len(classes) == 1:
+        raise Refused(
+            f"there is one class only, '{classes[0]}': give at least two, or add labels: none to this data set"
+        )
+    numbers = {name: i for i, name in enumerate(classes)}
+    return Layout(
+        splits=np.array(["" if place.why else place.split for place in said], dtype="<U10"),
+        labels=np.array([numbers[spelled[p.label]] if p.label is not None else -1 for p in said], dtype=np.int64),
+        classes=classes,
+        left_out=dict(left_out),
+        notes=notes,
+        warnings=[*apart, *_doubts(classes)],
+    )
 
 
-def _without_common(folders: list[Folder]) -> list[Folder]:
-    """Drop the leading folders that all share, unless they are splits."""
-    while folders and all(folders) and len({parts[0] for parts in folders}) == 1:
-        if folders[0][0].lower() in SPLITS:
-            break
-        folders = [parts[1:] for parts in folders]
-    return folders
+def read_folders(folders: Sequence[Folder]) -> list[tuple[str | None, str | None]]:
+    """The split and the class that each folder of a tree says, None where it says none, or they contradict."""
+    try:
+        found = structure.read(Counter(dict.fromkeys(folders, 1)))
+    except Refused:
+        return [(None, None)] * len(folders)
+    splits = "split" in found.kind
+
+    def said(place: Place) -> tuple[str | None, str | None]:
+        if place.why:
+            return None, None
+        return place.split if splits or place.split == UNLABELLED else None, place.label and spellings.clean(
+            place.label
+        )
+
+    return [said(found.places[folder]) for folder in folders]
+
+
+def _parts(parent: str) -> Folder:
+    return tuple(part for part in PurePosixPath(parent).parts if part != "/")
+
+
+def spelled_alike(places: Iterable[Place]) -> tuple[dict[str, str], list[str], list[str]]:
+    """The class that each folder's name stands for, and sentences on spellings that became one, or did not.
+
+    Those that differ in small and capital letters are one class where no split has both.
+    """
+    within: dict[str, set[str]] = defaultdict(set)
+    for split, label in {(place.split, place.label) for place in places}:
+        if label is not None:
+            within[label].add(split)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(within, key=lambda label: (TRAIN not in within[label], label)):
+        alike[spellings.clean(label).casefold()].append(label)
+    spelled, notes, warnings = {}, [], []
+    for labels in alike.values():
+        first = spellings.clean(labels[0])
+        cleaned = {spellings.clean(label): label for label in labels}
+        apart = sum(len(within[label]) for label in cleaned.values()) == len({s for x in labels for s in within[x]})
+        one = len(cleaned) == 1 or apart
+        spelled |= {label: first if one else spellings.clean(label) for label in labels}
+        written = ", ".join(repr(label) for label in labels)
+        if len(labels) > 1 and one:
+            notes.append(f"{written} are read as one class, {first}")
+        elif len(labels) > 1:
+            warnings.append(f"{written} stand in one split, and are read as classes of their own")
+    return spelled, notes, warnings
+
+
+def _doubts(classes: list[str]) -> list[str]:
+    """Warnings of classes that are named like what is none."""
+    doubts = []
+    odd = [name for name in classes if spellings.is_side(name) or spellings.split_of(name)]
+    if odd:
+        doubts.append(f"the classes {', '.join(odd[:5])} are named like what is none; labels: none reads none")
+    if classes and all(DATED.fullmatch(name) for name in classes):
+        doubts.append("all classes are named like years or days: if they are none, say labels: none")
+    return doubts
+
+
+def _masks_beside(paths: Sequence[str]) -> set[str]:
+    """Files that are named after another one in their folder and are its mask: cat_mask.png beside cat.png."""
+    masks = {}
+    for path in paths:
+        stem = path.rpartition(".")[0] or path
+        folder, _, name = stem.rpartition("/")
+        if (image := spellings.side_of(name)) is not None:
+            masks[path] = f"{folder}/{image}" if folder else image
+    if not masks:
+        return set()
+    stems = {path.rpartition(".")[0] for path in paths}
+    return {path for path, image in masks.items() if image in stems}
+
+
+def _pairs(paths: Sequence[str]) -> list[str]:
+    """A warning where many files come in two kinds of the same name: an image and its mask, or one picture twice."""
+    ordered = sorted(path for path in paths if "." in path.rpartition("/")[2])
+    twice = [a for a, b in pairwise(ordered) if a.rpartition(".")[0] == b.rpartition(".")[0]]
+    if len(twice) * 5 < len(paths):
+        return []
+    return [
+        f"{len(twice):,} images have another one of the same name beside them, as {spellings.clean(twice[0])}: if "
+        "these are masks, or the same picture twice, take them out of the folder"
+    ]

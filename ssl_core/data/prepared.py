@@ -8,7 +8,7 @@ Splits: train, val, test, and `unlabelled` where images came without labels besi
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ from ssl_core.errors import Refused
 class Card:
     """What the prepared images are; `mean` and `std` of the three colours over train, in 0..1.
 
-    `splits`: of each its `count`, its images `per_class`, and the `sha256` of its images' and labels' bytes.
+    `splits`: of each its `count`, its images `per_class`, and the `sha256` of its images' and labels' bytes. `skipped`:
+    files that are no images or damaged; `left_out`: why others were not read, with their `count` and the first `files`.
+    `unseen`: the classes that no image of val and of test shows. `notes` and `warnings`: sentences on how it was read.
+    `duplicates`: images that stand in two splits, in two classes, and any others of equal pixels; `groups`: how many.
     """
 
     name: str
@@ -35,6 +38,12 @@ class Card:
     original_sizes: dict[str, int]
     sources: list[dict[str, Any]]
     skipped: dict[str, Any]
+    left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unseen: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    duplicates: dict[str, Any] = field(default_factory=dict)
+    groups: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,134 +1,224 @@
 """Decode a source once, into the arrays that every stage reads.
 
-One pass: each image is decoded as it is read and its pixels appended to a file; when all are there, their paths say the
-splits and classes, val (and test) are cut out by seed, and each split's pixels are copied into its own array. Only a
-window of images is ever in memory.
+One pass: each image is decoded as it is read and its pixels appended to a file; when all are there, their paths (or a
+table) say the splits and classes, val (and test) are cut out by seed, and each split's pixels are copied into its own
+array. Only a window of images is ever in memory, and of each image its path and a digest.
 """
 
 import dataclasses
 import hashlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ssl_core.data import layout
+from ssl_core.data import duplicates, remarks
+from ssl_core.data.assigning import Assigned, assign
 from ssl_core.data.contact_sheet import contact_sheet
-from ssl_core.data.decode import decode
 from ssl_core.data.prepared import Card
-from ssl_core.data.source import Reading, SourceConfig
+from ssl_core.data.source import Content, Encoded, Reading, SourceConfig
+from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean
+from ssl_core.data.structure import Place
+from ssl_core.data.windows import windows
 from ssl_core.errors import Refused
 
 WINDOW = 256
-"""Images decoded side by side, and copied at once."""
-Image = tuple[np.ndarray, tuple[int, int], bool]
-"""What `decode` makes: uint8 [size, size, 3], the original (width, height), and whether it is grey."""
+"""Images copied at once."""
+
+
+SPLITS = (TRAIN, VAL, TEST, UNLABELLED)
+LISTED = 100
+"""Files of one kind that the card names."""
+SHOWN, SHOWN_BYTES = 10, 2**23
+"""Files that the contact sheet shows as they came, and how large they may be."""
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass
 class Decoded:
-    """What is known of the images whose pixels lie in the file: in its order, their paths; and what was skipped."""
+    """What is known of the images whose pixels lie in the file: in its order, their paths; and what was skipped.
+
+    `digests`: 16 bytes an image, of its pixels. `files`: whether any was read from one, whose order may be chance.
+    `first`: the content of the first one in each of some folders. `places`: what the source itself says of each path,
+    empty where that is the path. `renamed`: paths that another image had already, made others.
+    """
 
     paths: list[str] = field(default_factory=list)
+    digests: bytearray = field(default_factory=bytearray)
     sizes: Counter[str] = field(default_factory=Counter)
     skipped: list[dict[str, str]] = field(default_factory=list)
     grey: bool = True
+    notes: Counter[str] = field(default_factory=Counter)
+    files: bool = False
+    first: dict[str, bytes] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    renamed: list[str] = field(default_factory=list)
 
 
-def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path) -> Card:
+def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path, source: Path | None = None) -> Card:
     """Write the arrays, the card and the contact sheet of a source's images into `folder`.
 
-    Raises `Refused` where nothing can be read, more than `max_skipped_share` cannot, or a split would be empty.
+    `source`: the folder or archive that the images are of, where they are files. Raises `Refused` where nothing can be
+    read, more than `max_skipped_share` cannot, it cannot be told what the images are, or a split would be empty.
     """
     pixels = folder / "pixels"
-    decoded = decode_all(reading, config.image_size, pixels)
-    _refuse_unreadable(decoded, config)
-    found = layout.read(decoded.paths)
-    splits = layout.cut(found, config.val_share, config.test_share, config.seed)
-    spool = np.memmap(pixels, np.uint8, "r", shape=(len(splits), config.image_size, config.image_size, 3))
+    decoded = decode_all(reading, config, pixels)
+    _refuse_unreadable(reading, decoded, config)
+    skipped = [entry["file"] for entry in decoded.skipped]
+    if lost := remarks.without_images(reading, decoded.paths, skipped):
+        reading.left_out[remarks.EMPTY] = lost
+    order = _ordered(decoded)
+    paths, digests = [decoded.paths[i] for i in order], np.frombuffer(decoded.digests, duplicates.DIGEST)[order]
+    places = [decoded.places[path] for path in paths] if decoded.places else None
+    found = assign(paths, digests, config, source, places)
+    spool = np.memmap(pixels, np.uint8, "r", shape=(len(decoded.paths), config.image_size, config.image_size, 3))
     counts: dict[str, dict[str, Any]] = {}
-    for split in [name for name in ("train", "val", "test", "unlabelled") if (splits == name).any()]:
-        index = np.flatnonzero(splits == split)
+    for split in [name for name in SPLITS if (found.splits == name).any()]:
+        rows = np.flatnonzero(found.splits == split)
+        index, labels = order[rows], found.labels[rows]
         digest = hashlib.sha256()
         _copy(spool, index, folder / f"{split}_images.npy", digest.update)
-        digest.update(found.labels[index].tobytes())
-        np.save(folder / f"{split}_labels.npy", found.labels[index])
+        digest.update(labels.tobytes())
+        np.save(folder / f"{split}_labels.npy", labels)
         with (folder / f"{split}_files.jsonl").open("w") as opened:
-            opened.writelines(json.dumps(decoded.paths[i]) + "\n" for i in index)
+            opened.writelines(json.dumps(paths[i]) + "\n" for i in rows)
         for key, values in reading.extra.items():
             np.save(folder / f"{split}_{key}.npy", values[index])
-        per_class = [int((found.labels[index] == i).sum()) for i in range(len(found.classes))]
+        per_class = np.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()
         counts[split] = {"count": len(index), "per_class": per_class, "sha256": digest.hexdigest()}
-    train = np.flatnonzero(splits == "train")
-    mean, std = _moments(spool, train)
-    card = Card(
-        name=name, image_size=config.image_size, classes=found.classes, splits=counts, mean=mean, std=std,
-        grey=decoded.grey, original_sizes=_most_common(decoded.sizes), sources=reading.sources,
-        skipped={
-            "count": len(decoded.skipped),
-            "share": round(len(decoded.skipped) / (len(decoded.skipped) + len(decoded.paths)), 6),
-            "files": decoded.skipped[:100],
-        },
-    )  # fmt: skip
+    train = found.splits == TRAIN
+    card = _card(name, reading, config, decoded, found, counts, _moments(spool, order[train]))
     (folder / "card.json").write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
-    contact_sheet(spool[train], found.labels[train], found.classes).save(folder / "contact_sheet.png")
+    sheet = contact_sheet(spool, order[train], found.labels[train], card, decoded.first, config.fit == "crop")
+    sheet.save(folder / "contact_sheet.png")
     pixels.unlink()
     return card
 
 
-def decode_all(reading: Reading, size: int, pixels: Path) -> Decoded:
+def _ordered(decoded: Decoded) -> np.ndarray:
+    """The images' order, int64.
+
+    Files are put in the order of their paths, so that those of an archive and of its tree are the same in any order.
+    """
+    count = range(len(decoded.paths))
+    return np.array(sorted(count, key=lambda i: clean(decoded.paths[i])) if decoded.files else count, dtype=np.int64)
+
+
+def _card(
+    name: str,
+    reading: Reading,
+    config: SourceConfig,
+    decoded: Decoded,
+    found: Assigned,
+    counts: dict[str, dict[str, Any]],
+    moments: tuple[tuple[float, float, float], tuple[float, float, float]],
+) -> Card:
+    """What the prepared images are, and what became of the others."""
+    left_out = reading.left_out | found.left_out
+    unseen = {
+        split: [found.classes[i] for i, count in enumerate(counts[split]["per_class"]) if not count]
+        for split in (TRAIN, VAL, TEST)
+    }
+    alike = found.duplicates
+    unread = [path for files in left_out.values() for path in files] + [one["file"] for one in decoded.skipped]
+    tables = [path for path in unread if path.endswith(TABLES)]
+    hints = [
+        f"{clean(path)} lies there: if it has the labels, add labels: {{table: {clean(path)}, file: COLUMN, label: "
+        "COLUMN} to this data set"
+        for path in tables[:1]
+        if config.labels == "folders" and not any(path in note for note in found.notes)
+    ]
+    if decoded.renamed:
+        found.warnings.append(
+            f"{len(decoded.renamed):,} paths read like that of another image, and have a number now: "
+            f"{remarks.named(decoded.renamed)}"
+        )
+    noted, loud = remarks.noted(decoded.notes, len(decoded.paths))
+    return Card(
+        name=name, image_size=config.image_size, classes=found.classes, splits=counts, mean=moments[0], std=moments[1],
+        grey=decoded.grey, original_sizes=_most_common(decoded.sizes), sources=reading.sources,
+        skipped={
+            "count": len(decoded.skipped),
+            "share": round(len(decoded.skipped) / (len(decoded.skipped) + len(decoded.paths)), 6),
+            "files": decoded.skipped[:LISTED],
+        },
+        left_out={why: {"count": len(files), "files": files[:LISTED]} for why, files in left_out.items()},
+        unseen={split: classes for split, classes in unseen.items() if classes},
+        notes=[*found.notes, *reading.remarks, *noted, *hints],
+        warnings=[*found.warnings, *loud],
+        duplicates={"in two splits": alike.leaks, "in two classes": alike.classes, "copies": alike.extra},
+        groups=found.groups,
+    )  # fmt: skip
+
+
+def decode_all(reading: Reading, config: SourceConfig, pixels: Path) -> Decoded:
     """Append every image's pixels to the file `pixels`, in the order of the reading; what cannot be read is noted."""
     decoded = Decoded()
     progress = tqdm(total=reading.count, desc="prepare", unit="image", mininterval=0.5)
     with pixels.open("wb") as opened, progress:
-        for window in windows(reading, size):
+        reading.examples = _noting_files(_apart(reading.examples, decoded), decoded)
+        for window in windows(reading, config):
             for path, made in window:
                 if isinstance(made, str):
                     decoded.skipped.append({"file": path, "why": made})
                     continue
-                image, (width, height), grey = made
-                opened.write(image.tobytes())
+                content = made.pixels.tobytes()
+                opened.write(content)
+                decoded.digests += duplicates.digest(content)
                 decoded.paths.append(path)
-                decoded.sizes[f"{width}x{height}"] += 1
-                decoded.grey &= grey
+                decoded.sizes["{}x{}".format(*made.original)] += 1
+                decoded.grey &= made.grey
+                decoded.notes.update(made.notes)
+            progress.total = reading.count  # known once the first file is read
             progress.update(len(window))
     return decoded
 
 
-def windows(reading: Reading, size: int) -> Iterator[list[tuple[str, Image | str]]]:
-    """The reading's paths, each with what `decode` makes of its content or a word on why that is no image.
+def _apart(examples: Iterator[tuple[str, Content]], decoded: Decoded) -> Iterator[tuple[str, Content]]:
+    """The examples under paths of their own, where several print alike: `1.png`, `1 (2).png`; and what is said of each.
 
-    In the order of the reading, as many at a time as are decoded side by side.
+    Names of files that differ in how an é is composed, or in blanks, are read as the same.
     """
-    with ThreadPoolExecutor() as pool:
-        for window in _windows(reading.examples):
-            made = pool.map(lambda example: _decode(example, size), window)
-            yield list(zip((path for path, _ in window), made, strict=True))
+    seen = set[str]()
+    for path, content in examples:
+        own, number = path, 1
+        while own in seen:
+            number += 1
+            own = str(PurePosixPath(path).with_stem(f"{PurePosixPath(path).stem} ({number})"))
+        if own != path:
+            decoded.renamed.append(own)
+        seen.add(own)
+        if isinstance(content, Encoded) and content.place is not None:
+            decoded.places[own] = content.place
+        yield own, content
 
 
-def _decode(example: tuple[str, bytes | np.ndarray], size: int) -> Image | str:
-    try:
-        return decode(example[1], size)
-    except Exception as error:  # whatever a damaged file makes Pillow raise, the next file is read
-        return f"{type(error).__name__}: {error}".split(" <_io")[0]
+def _noting_files(examples: Iterator[tuple[str, Content]], decoded: Decoded) -> Iterator[tuple[str, Content]]:
+    folders = set[str]()
+    for path, content in examples:
+        encoded = content.content if isinstance(content, Encoded) else content
+        if isinstance(encoded, bytes):
+            decoded.files = True
+            folder = path.rpartition("/")[0]
+            if len(decoded.first) < SHOWN and folder not in folders and len(encoded) < SHOWN_BYTES:
+                folders.add(folder)
+                decoded.first[path] = encoded
+        yield path, content
 
 
-def _windows(examples: Iterator[tuple[str, bytes | np.ndarray]]) -> Iterator[list[tuple[str, bytes | np.ndarray]]]:
-    while window := list(itertools.islice(examples, WINDOW)):
-        yield window
-
-
-def _refuse_unreadable(decoded: Decoded, config: SourceConfig) -> None:
+def _refuse_unreadable(reading: Reading, decoded: Decoded, config: SourceConfig) -> None:
     tried = len(decoded.paths) + len(decoded.skipped)
     if tried == 0:
-        raise Refused("the source holds no file: give a folder of images, or an archive of one")
+        found = "; ".join(remarks.left_out(reading))
+        raise Refused(
+            f"the source holds no file that is an image: give a folder of images, or an archive of one"
+            f"{found and f' ({found})'}"
+        )
     if not decoded.paths or len(decoded.skipped) / tried > config.max_skipped_share:
         first = decoded.skipped[0]
         raise Refused(

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from tasks.configuration.resolve import Configuration
 
 
-def main(suite: str, data: str, weights: str = "", model: str = "") -> "Configuration | None":
+def main(suite: str, data: str, weights: str = "", model: str = "", seeds: int = 0) -> "Configuration | None":
     """Change dvc.yaml's first line, params.yaml's images and weights, and the suite's backbone, as chosen; then say so.
+
+    `seeds`: how many the suite shall have, 0 for those that it has.
 
     Gives all that is written, resolved, where it was changed; else nothing is resolved. Raises `Refused`, and leaves
     the files as they were, where the suite cannot be had with these images and weights.
@@ -40,6 +42,7 @@ def main(suite: str, data: str, weights: str = "", model: str = "") -> "Configur
     made = None
     try:
         changes = [*_choose(data, weights, model), *(choose_suite(file) if suite else [])]
+        changes += choose_seeds(file, seeds) if seeds else []
         if any(changed.read_bytes() != content for changed, content in before.items()):
             made = _resolved()
     except BaseException:  # a key pressed, or a mistake here, is no reason to leave the user's files half changed
@@ -85,6 +88,17 @@ def choose_suite(file: Path) -> list[str]:
     with atomic_file(files.GRAPH) as opened:
         opened.write_text(f"{first.replace(before.as_posix(), file.as_posix(), 1)}\n{rest}")
     return [f"{files.GRAPH}: the active suite is {file}, and was {before}"]
+
+
+def choose_seeds(file: Path, count: int) -> list[str]:
+    """Have a suite's seeds be 0 … count - 1; what was changed."""
+    wanted = list(range(count))
+    with editing.edited(file) as written:
+        before = list(written["seeds"])
+        if before == wanted:
+            return []
+        written["seeds"][:] = wanted
+    return [f"{file}: seeds is {wanted}, and was {before}"]
 
 
 def choose_data(data: str) -> list[str]:

@@ -13,7 +13,7 @@ from ssl_core.data import DataConfig
 from ssl_core.errors import Refused
 from ssl_core.evaluation import EvaluationConfig, FineTuningConfig
 from ssl_core.heads import ProjectorConfig
-from tasks.configuration import asking, budgets, files, modules, plan, weighed
+from tasks.configuration import asking, budgets, files, listing, modules, plan, weighed
 from tasks.configuration.asking import Asked
 from tasks.configuration.compute import Compute
 from tasks.configuration.parameters import Evaluation
@@ -25,12 +25,15 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 class Preparing(BaseModel):
-    """What `prepare` reads: a data set at the size of the images pretrained on, and whether it must have labels."""
+    """What `prepare` reads: a data set at the size of the images pretrained on, and what its folder was seen to hold.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `listed`: the digest of the names and the content of a folder's or an archive's files; None of other sources.
+    """
+
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     data: Annotated[DataConfig, Field(discriminator="source")]
-    labels_needed: bool
+    listed: str | None = None
 
 
 class Pretraining(Variant):
@@ -55,7 +58,7 @@ class Embedding(BaseModel):
     `library`: that of the backbone's code, where it is not here, with its version.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     representations: list[str]
     compute: Compute
@@ -66,7 +69,7 @@ class Embedding(BaseModel):
 class Probing(BaseModel):
     """What `probe` reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     evaluation: EvaluationConfig
     compute: Compute
@@ -75,7 +78,7 @@ class Probing(BaseModel):
 class FineTuning(BaseModel):
     """What `fine_tune` reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     label_fractions: tuple[float, ...]
     weight_decays: tuple[float, ...]
@@ -121,9 +124,10 @@ def write(configuration: Configuration, folder: Path) -> None:
 
     # Which devices share a pretraining, and whether it is compiled, is nothing to the other stages.
     alone = Compute(device=settings.compute.device, threads=settings.compute.threads)
-    for i, name in enumerate(settings.images):
+    listed = listing.known(files.read(files.PARAMS))
+    for name in settings.images:
         data = dataclasses.replace(settings.data[name], image_size=settings.image_size)
-        dump(Preparing, name, {"data": data, "labels_needed": i > 0})
+        dump(Preparing, name, {"data": data, "listed": listed.get(name)})
     for name, one in configuration.resolved.items():
         made = {"variant": name, "method": one.method, **dict(one.variant), "compute": settings.compute}
         dump(Pretraining, name, made | _stood_on(one.variant, list(settings.weights)))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ssl_core.data import folder, layout
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Prepared
-from ssl_core.data.preparing import windows
+from ssl_core.data.windows import windows
 from ssl_core.errors import Refused
 from ssl_core.evaluation.embedding import BATCH, Images, on_device, outputs
 from tasks.weights import Kept
@@ -80,13 +80,14 @@ def users_images(path: Path, image_size: int) -> Source:
 
     Its folders are looked at once before, so that it is known which hold images, and which of them all images share.
     """
-    reading = folder.read(FolderConfig(source="folder", path=str(path), image_size=image_size), Path())
+    config = FolderConfig(source="folder", path=str(path), image_size=image_size)
+    reading = folder.read(config, Path())
     folders = folder.folders(path)
     places = dict(zip(folders, layout.read_folders(folders), strict=True))
     skipped = Skipped()
 
     def chunks() -> Iterator[Chunk]:
-        for window in windows(reading, image_size):
+        for window in windows(reading, config):
             made = [(name, image) for name, image in window if not isinstance(image, str)]
             for name, image in window:
                 if isinstance(image, str):
@@ -94,8 +95,11 @@ def users_images(path: Path, image_size: int) -> Source:
             if made:
                 files = [name for name, _ in made]
                 said = [places[PurePosixPath(name).parts[:-1]] for name in files]
-                pixels = np.stack([image[0] for _, image in made])
+                pixels = np.stack([image.pixels for _, image in made])
                 yield Chunk(files, [split for split, _ in said], [label for _, label in said], pixels)
+        for why, names in reading.left_out.items():
+            for name in names:
+                skipped.add(name, why)
 
     return Source(chunks(), reading.count, skipped)
 

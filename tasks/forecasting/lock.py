@@ -57,13 +57,6 @@ def read() -> dict[str, Locked]:
     return found
 
 
-def section(stage: str) -> str:
-    """A stage as the lock has it, YAML; empty where it has none."""
-    written = LOCK.read_text() if LOCK.exists() else ""
-    found = re.search(rf"^  {re.escape(stage)}:\n(?:    .*\n)*", written, flags=re.MULTILINE)
-    return found[0] if found else ""
-
-
 def digest(path: Path) -> str:
     """The digest that DVC has of a file or a folder as it is now; empty where there is none."""
     if path.is_file():

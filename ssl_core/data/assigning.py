@@ -1,0 +1,167 @@
+"""Which split and which class each image is of: from folders or a table, groups kept together, leaks told."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ssl_core.data import cutting, duplicates, layout, table
+from ssl_core.data.duplicates import Duplicates
+from ssl_core.data.layout import Layout
+from ssl_core.data.source import SourceConfig
+from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, split_of
+from ssl_core.data.structure import Place
+from ssl_core.data.table import LabelTable, Row
+from ssl_core.errors import Refused
+
+NEARLY_ALL = 0.95
+NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assigned(Layout):
+    """A layout whose splits are final; how many `groups` there are, where images have any; which images are alike."""
+
+    groups: int | None = None
+    duplicates: Duplicates = field(default_factory=Duplicates)
+
+
+def assign(
+    paths: Sequence[str],
+    digests: np.ndarray,
+    config: SourceConfig,
+    source: Path | None,
+    places: Sequence[Place] | None = None,
+) -> Assigned:
+    """What each image is, in the order of `paths`, on which every draw depends; `digests` V16 [N] of their pixels.
+
+    `places`: what the source says of each itself; else its folders say it, or a table.
+    `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
+    """
+    given = config.labels if isinstance(config.labels, LabelTable) else None
+    tables = [(given, "")] if given else []
+    if source is not None and config.labels == "folders":
+        tables = list(table.found_in(source))
+    labelled = config.labels == "folders" and not tables
+    read = layout.told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
+    rows: dict[int, Row] = {}
+    if tables and source is None:
+        raise Refused("labels: a table is read of a folder or an archive alone; this source has labels of its own")
+    for one, below in tables if source else ():
+        found, missing = table.matched(table.read(one, source or Path()), paths, below)
+        rows |= found
+        if missing:
+            read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({_some(missing)})")
+    if tables:
+        read = _labelled(read, rows, paths, tables[0][0])
+    keys, groups = _groups(paths, rows, config, read)
+    splits = cutting.cut(read.splits, read.labels, groups, config.val_share, config.test_share, config.seed)
+    left_out = dict(read.left_out)
+
+    def leave_out(mask: np.ndarray, why: str) -> None:
+        if mask.any():
+            left_out[why] = [paths[i] for i in np.flatnonzero(mask).tolist()]
+            splits[mask] = ""
+
+    if keys:
+        held, apart = cutting.told_apart(splits, groups)
+        leave_out(held, "unlabelled, of a group that val or test has")
+        if apart:
+            read.warnings.append(f"{apart:,} groups stand in two of the splits that the folders or the table give")
+    alike = duplicates.find(digests, splits, read.labels, paths)
+    advice = "duplicates: drop leaves them out" if config.duplicates == "keep" else "these are left out"
+    read.warnings.extend(f"{note}: {advice}" if " have the very " in note else note for note in alike.notes)
+    if config.duplicates == "drop":
+        leave_out(alike.dropped, "pixels that a split measured on has too")
+        _refuse_empty(splits)
+    read.warnings.extend(_nearly_all(read, splits))
+    return Assigned(
+        splits=splits, labels=read.labels, classes=read.classes, left_out=left_out, notes=read.notes,
+        warnings=read.warnings, groups=len(np.unique(groups)) if keys else None, duplicates=alike,
+    )  # fmt: skip
+
+
+def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: LabelTable) -> Layout:
+    """With the labels, and where it has them the splits, of a table's rows; images of no row are unlabelled."""
+    if not rows:
+        raise Refused(
+            f"labels: no row of {given.table} names an image; its column {given.file} must have their names, as "
+            f"{clean(paths[0])}, or the ends of them"
+        )
+    said, notes, apart = layout.spelled_alike(
+        Place(split_of(row.split) or read.splits[i], row.label) for i, row in rows.items() if row.label
+    )
+    classes = sorted(set(said.values()))
+    if len(classes) < 2:
+        raise Refused(
+            f"labels: the column {given.label} of {given.table} has {len(classes)} classes; at least 2 needed"
+        )
+    numbers = {name: i for i, name in enumerate(classes)}
+    labels, splits = np.full(len(paths), -1), read.splits.copy()
+    for place, row in rows.items():
+        labels[place] = numbers[said[row.label]] if row.label else -1
+        if row.split and splits[place]:
+            splits[place] = split_of(row.split) or _refuse_split(given, row)
+    moved = np.flatnonzero(splits != read.splits)
+    if len(moved) and (read.splits[read.splits != ""] != TRAIN).any():
+        read.warnings.append(
+            f"{given.table} gives {len(moved):,} images another split than their folders "
+            f"({_some([paths[i] for i in moved.tolist()])}): that of the table is taken"
+        )
+    without = (labels < 0) & (splits != "")
+    splits[without & (splits == TRAIN)] = UNLABELLED
+    lost = without & np.isin(splits, (VAL, TEST))
+    splits[lost] = ""
+    left_out = {"of val or test, without a label in the table": [paths[i] for i in np.flatnonzero(lost).tolist()]}
+    unnamed = [paths[i] for i in range(len(paths)) if i not in rows]
+    if unnamed:
+        read.warnings.append(f"{len(unnamed):,} images are in no row of {given.table} ({_some(unnamed)}): no label")
+    read.warnings.extend(apart)
+    read.notes.extend(notes)
+    read.notes.append(f"the labels are those of {given.table}, column {given.label}")
+    left_out = read.left_out | (left_out if lost.any() else {})
+    return replace(read, splits=splits, labels=labels, classes=classes, left_out=left_out)
+
+
+def _refuse_split(given: LabelTable, row: Row) -> str:
+    raise Refused(
+        f"labels: the column {given.split} of {given.table} has '{row.split}', which is no split: train, val, test"
+    )
+
+
+def _groups(paths: Sequence[str], rows: dict[int, Row], config: SourceConfig, read: Layout) -> tuple[bool, np.ndarray]:
+    """Whether images have groups, and each one's number; without, each is a group of its own."""
+    if config.group is not None:
+        keys, without = cutting.by_pattern(paths, config.group)
+        if without:
+            read.warnings.append(f"{without:,} images have no group, and are each one of their own")
+    elif any(row.group for row in rows.values()):
+        keys = [rows[i].group if i in rows and rows[i].group else f"\0{path}" for i, path in enumerate(paths)]
+    else:
+        return False, np.arange(len(paths))
+    return True, np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
+
+
+def _refuse_empty(splits: np.ndarray) -> None:
+    for name in (TRAIN, VAL, TEST):
+        if not (splits == name).any():
+            raise Refused(f"duplicates: drop leaves no image in {name}: all of them are in another split too")
+
+
+def _nearly_all(read: Layout, splits: np.ndarray) -> list[str]:
+    """A warning where one class is nearly everything: always to say it is then nearly always right."""
+    counted = Counter(read.labels[(splits != "") & (read.labels >= 0)].tolist())
+    label, most = max(counted.items(), key=lambda item: item[1], default=(0, 0))
+    share = most / max(1, counted.total())
+    if share < NEARLY_ALL:
+        return []
+    return [
+        f"{share:.1%} of all labelled images are of the class {read.classes[label]}: to say nothing else is as often "
+        "right"
+    ]
+
+
+def _some(named: Sequence[str]) -> str:
+    return ", ".join(map(clean, named[:NAMED])) + ", …" * (len(named) > NAMED)

@@ -1,0 +1,35 @@
+"""DICOM, the format of medical scanners, where pydicom is installed (`pip install pydicom`)."""
+
+import io
+
+import numpy as np
+
+from ssl_core.errors import Refused
+
+
+def values(content: bytes) -> np.ndarray:
+    """The first frame in the scanner's units (slope and intercept applied), [H, W] or [H, W, 3]; white is high.
+
+    Raises `Refused` where pydicom is missing, or cannot read the file.
+    """
+    try:
+        import pydicom  # pyright: ignore[reportMissingImports]
+        from pydicom.pixels import apply_rescale, convert_color_space  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise Refused(
+            "DICOM: `pip install pydicom` reads it (compressed: pylibjpeg too); or convert it to PNG"
+        ) from None
+    try:
+        file = pydicom.dcmread(io.BytesIO(content), force=True)
+        pixels = file.pixel_array
+    except Exception as error:  # pydicom and its decoders raise of all kinds
+        raise Refused(f"DICOM that pydicom cannot read ({type(error).__name__}: {error})") from None
+    if int(file.get("NumberOfFrames") or 1) > 1:
+        pixels = pixels[0]
+    if file.SamplesPerPixel == 3:
+        kept = str(file.PhotometricInterpretation)
+        return convert_color_space(pixels, kept, "RGB") if kept.startswith("YBR") else pixels
+    scaled = np.asarray(apply_rescale(pixels, file))
+    if scaled.dtype == np.float64 and (scaled == scaled.round()).all():
+        scaled = scaled.astype(np.int32)
+    return -scaled.astype(np.int32) if file.PhotometricInterpretation == "MONOCHROME1" else scaled

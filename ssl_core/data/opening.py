@@ -1,0 +1,132 @@
+"""An image file opened by what reads its format, without its pixels yet: Pillow, and others where they are installed.
+
+What is damaged beside a sound picture (EXIF, text chunks, a missing end mark) loses nothing.
+"""
+
+import io
+import struct
+import warnings
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from ssl_core.data import dicom, kinds, tiff, values
+from ssl_core.data.source import Encoded
+from ssl_core.errors import Refused
+
+Image.init()  # all formats, as a format that is named is not looked for
+Image.MAX_IMAGE_PIXELS = 400_000_000
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, once a file
+
+DECODED = 1_700_000_000
+"""Bytes that an image may have decoded: 400 megapixels of colours."""
+PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
+"""Formats that have 8 bits of brightness, so that their values need no range."""
+DEEP = "16-bit colours"
+
+
+def opened(content: Encoded) -> Image.Image | np.ndarray:
+    """A Pillow image whose pixels are not decoded yet, or values [H, W(, channels)] of a format that it does not read.
+
+    Raises `Refused` with the way out, or what Pillow raises of a damaged file.
+    """
+    if content.trouble:
+        raise Refused(content.trouble)
+    if isinstance(content.content, np.ndarray):
+        return content.content
+    name = kinds.formats(content.name, content.content)
+    if name == "DICOM":
+        return dicom.values(content.content)
+    if name == "HEIF":
+        _read_heif()
+    try:
+        image = Image.open(io.BytesIO(content.content), formats=(name,))
+    except (ValueError, SyntaxError, OSError):
+        if name == "TIFF":
+            return tiff.values(content.content)
+        if name != "PNG":
+            raise
+        image = Image.open(io.BytesIO(_critical_chunks(content.content)), formats=("PNG",))
+    if name == "TIFF":
+        tiff.refuse_thumbnail(image)
+    if decoded_bytes(image) > DECODED:
+        raise Refused(f"its {image.width:,} x {image.height:,} pixels are too many to be decoded: make it smaller")
+    return image
+
+
+def decoded_bytes(image: Image.Image) -> int:
+    """The memory that an image's pixels take once decoded."""
+    return image.width * image.height * {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
+
+
+def kind(content: Encoded) -> str | None:
+    """Which kind of values an image has, by its head alone; None where they are plain 8 bits, or it is no image."""
+    if content.trouble:
+        return None
+    if isinstance(content.content, np.ndarray):
+        return values.kind(content.content)
+    if content.content[:2] == b"\xff\xd8":
+        return None
+    if content.content[:4] == b"\x89PNG" and content.content[25:26] not in (b"\0", b"\4"):
+        return DEEP if content.content[24] == 16 else None
+    try:
+        image = opened(content)
+    except Exception:  # whatever a damaged file makes Pillow raise, it has no values
+        return None
+    return values.kind(image) if isinstance(image, np.ndarray) else kind_of(image)
+
+
+def kind_of(image: Image.Image) -> str | None:
+    """Which kind of values an opened image has; None where they are plain 8 bits."""
+    if image.mode in ("RGB", "RGBA") and _is_deep(image):
+        return DEEP
+    if image.mode == "L" and image.format not in PLAIN:
+        return "8-bit values"
+    return {"I": "32-bit values", "F": "floating-point values"}.get(
+        image.mode, "16-bit values" if image.mode.startswith("I;16") else None
+    )
+
+
+def values_of(content: Encoded) -> np.ndarray:
+    """The values that a range is measured on. Raises what opening and decoding raise."""
+    image = opened(content)
+    return image if isinstance(image, np.ndarray) else array(image)
+
+
+def array(image: Image.Image) -> np.ndarray:
+    """The values of an image, [H, W(, channels)]: uint8, uint16, int32 or float32."""
+    deep = image.mode in ("RGB", "RGBA") and _is_deep(image)
+    made = np.asarray(image)
+    # Pillow keeps the higher byte of each of 16 bits of colours.
+    return made[..., :3].astype(np.uint16) * 257 if deep else made
+
+
+def _is_deep(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", None)
+    if tags is not None:
+        return max(tags.get(258, (8,))) > 8
+    tiles = getattr(image, "tile", [])
+    return image.format == "PNG" and bool(tiles) and "16" in str(tiles[0][3])
+
+
+@cache
+def _read_heif() -> None:
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise Refused(
+            "HEIC (a phone's photograph): `pip install pillow-heif` reads it; or convert it to JPEG"
+        ) from None
+    pillow_heif.register_heif_opener()
+
+
+def _critical_chunks(png: bytes) -> bytes:
+    """The PNG without what is beside its pixels: texts, profiles, EXIF, of which a large or damaged one ends Pillow."""
+    kept, place = [png[:8]], 8
+    while place + 12 <= len(png):
+        (size,) = struct.unpack_from(">I", png, place)
+        if png[place + 4 : place + 8] in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"):
+            kept.append(png[place : place + 12 + size])
+        place += 12 + size
+    return b"".join(kept)

@@ -1,0 +1,118 @@
+"""Images in parquet files, as Hugging Face's data sets lie on disk: a row an image, the encoded bytes in a column."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from ssl_core.data import opening, spellings
+from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described
+from ssl_core.data.structure import Place
+from ssl_core.data.torchvision_sets import sha256
+from ssl_core.data.values import Ranges
+from ssl_core.errors import Refused
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+ROWS = 64
+"""Rows that are read at once."""
+Piece = tuple[Path, PurePosixPath, str]
+"""A file, its path below the folder of all, and its split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetConfig(SourceConfig):
+    """`path`: a parquet file, or a folder of such; `image` and `label` are columns, `label: null` where there is none.
+
+    A file's split is what its name says beside numbers, `test-00000-of-00001.parquet`, or a folder that it lies in;
+    where no name says one, all are one pool.
+    """
+
+    source: Literal["parquet"]
+    path: str
+    image: str = "image"
+    label: str | None = "label"
+
+
+def read(config: ParquetConfig, raw: Path) -> Reading:
+    """The rows of all files. Raises `Refused` where there is no such file, or it has no such columns."""
+    path = Path(config.path).expanduser()
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files or not path.exists():
+        raise Refused(f"path is {config.path}, and no .parquet is there: give a file, or a folder of them")
+    counts = [_opened(file, config).metadata.num_rows for file in files]
+    reading = Reading(examples=iter(()), count=sum(counts))
+    names = [PurePosixPath(file.relative_to(path if path.is_dir() else path.parent)) for file in files]
+    pieces = list(zip(files, names, spellings.splits_of_files(names), strict=True))
+
+    def examples() -> Iterator[tuple[str, Content]]:
+        ranges = Ranges(lambda: _loading(pieces, config), opening.kind, opening.values_of)
+        for file, name, split in pieces:
+            for place, content in _rows(file, name, split, config):
+                yield place, replace(content, range=ranges.of(content)) if config.range == "auto" else content
+            reading.sources.append(described(file, sha256(file)))
+
+    reading.examples = examples()
+    return reading
+
+
+def _opened(file: Path, config: ParquetConfig) -> "ParquetFile":
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        opened = ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise Refused(f"{file} cannot be read as parquet ({str(error).splitlines()[0]})") from None
+    columns = opened.schema_arrow.names
+    for key, column in (("image", config.image), ("label", config.label)):
+        if column is not None and column not in columns:
+            raise Refused(f"{file.name} has no column {column}, but {', '.join(columns)}: say which is `{key}:`")
+    return opened
+
+
+def _rows(file: Path, name: PurePosixPath, split: str, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
+    opened = _opened(file, config)
+    names = _classes(opened.schema_arrow.metadata or {}, config.label)
+    columns = [config.image, *([config.label] if config.label else [])]
+    row = 0
+    for batch in opened.iter_batches(ROWS, columns=columns):
+        for found in batch.to_pylist():
+            label = found[config.label] if config.label else None
+            path = f"{name.with_suffix('')}-{row:07}"
+            place = Place(split, None if label is None else _class(label, names))
+            yield path, replace(_content(found[config.image], path), place=place)
+            row += 1
+
+
+def _class(label: Any, names: list[str]) -> str:
+    known = isinstance(label, int) and 0 <= label < len(names)
+    return str(names[label] if known else label)
+
+
+def _content(cell: Any, name: str) -> Encoded:
+    if isinstance(cell, dict) and "bytes" in cell:
+        said = str(cell.get("path") or name)
+        if cell["bytes"] is None:
+            return Encoded(b"", said, trouble=f"the row names the file {said}, and does not hold it")
+        return Encoded(cell["bytes"], said)
+    if isinstance(cell, bytes):
+        return Encoded(cell, name)
+    return Encoded(b"", name, trouble=f"the row holds {type(cell).__name__}, and an image file's bytes are read")
+
+
+def _classes(metadata: dict[bytes, bytes], label: str | None) -> list[str]:
+    """The names of the classes that Hugging Face keeps beside the numbers."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return list(features[label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _loading(pieces: list[Piece], config: ParquetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
+    for file, name, split in pieces:
+        for place, content in _rows(file, name, split, config):
+            yield place, lambda content=content: content

@@ -1,0 +1,53 @@
+"""What was read, what was not, and what was noted, in sentences for who has never seen these images."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from ssl_core.data.decode import CROWDED, CUT, NEARLY_CONSTANT
+from ssl_core.data.source import Reading
+
+NAMED = 3
+"""Files that a line names."""
+LOUD = {
+    CUT: "their centre is taken; `fit: squash` or `fit: pad` keeps all of them",
+    NEARLY_CONSTANT: "there is little to learn; look at contact_sheet.png, and where they should not be, "
+    "`range: [black, white]` says which values are shown",
+    CROWDED: "look at contact_sheet.png; `range: [black, white]` says which values are shown",
+}
+"""What is said only where it holds for most images, and then is a warning."""
+EMPTY = "folders without an image that could be read"
+
+
+def noted(notes: Counter[str], count: int) -> tuple[list[str], list[str]]:
+    """What `decode` noted of `count` images, by how many each was noted of; apart, what is a warning."""
+    said, warnings = [], []
+    for note, of in sorted(notes.items(), key=lambda item: (-item[1], item[0])):
+        if note not in LOUD:
+            said.append(f"{of:,} of {count:,} images: {note}")
+        elif of > count / 2:
+            warnings.append(f"{of:,} of {count:,} images: {note}: {LOUD[note]}")
+    return said, warnings
+
+
+def left_out(reading: Reading) -> list[str]:
+    """Sentences on what was not read: how many of each kind, and the first ones' names."""
+    return [f"left out: {why} ({len(names):,}): {named(names)}" for why, names in reading.left_out.items()]
+
+
+def named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def without_images(reading: Reading, read: Iterable[str], skipped: Iterable[str]) -> list[str]:
+    """The folders that were seen, or that held what was left out or failed, below which no image was read."""
+    held = {parent for name in read for parent in _around(name)}
+    seen = set(reading.folders) | {str(PurePosixPath(name).parent) for name in skipped}
+    lost = {folder for folder in seen if folder != "." and folder not in held}
+    return sorted(folder for folder in lost if not lost.intersection(_around(folder)))
+
+
+def _around(name: str) -> list[str]:
+    return [parent.as_posix() for parent in PurePosixPath(name).parents][:-1]

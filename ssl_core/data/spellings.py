@@ -1,0 +1,127 @@
+"""What a folder's name says: a split, images, or what only stands beside images; spelled as public data sets do."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from ssl_core.errors import Refused
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TRAIN, VAL, TEST, UNLABELLED = "train", "val", "test", "unlabelled"
+SPELLINGS = {
+    TRAIN: "train training trainval learn learning",
+    VAL: "val valid validate validating validation eval evaluate evaluation dev development",
+    TEST: "test testing tst holdout heldout",
+    UNLABELLED: "unlabelled unlabeled unlabel nolabel nolabels unsupervised pred predict prediction",
+}
+SPLITS = {word: split for split, words in SPELLINGS.items() for word in words.split()}
+FILLING = _words("set sets data dataset datasets split subset seg bounding box the my dir folder full final")
+"""Words that change nothing about what a name says of a split: `training_set`, `seg_test`."""
+COUNTED = _words("of shard shards part parts chunk chunks")
+"""Words beside the numbers of files that hold a data set in pieces."""
+IMAGES = _words("image images img imgs picture pictures pics photo photos jpeg jpg png rgb frame frames")
+PIECES = _words("part parts fold folds batch batches chunk chunks shard shards split subset")
+SIDE = _words(
+    "mask masks gt groundtruth annotation annotations annot annots label labels segmentation "
+    "segmentations trimap trimaps bbox bboxes landmark landmarks depth xml xmls meta metadata thumbnail "
+    "thumbnails thumbs contours"
+)
+NEVER_A_CLASS = _words("masks gt groundtruth annotation annotations annots segmentations trimap trimaps bboxes")
+OF_SIDE = _words("class classes object objects map maps binary")
+"""Words that a side folder's name may have besides: `SegmentationClass`."""
+OF_A_PROJECT = _words(
+    "doc docs assets static figure figures fig figs results output outputs logs runs notebook "
+    "notebooks src script scripts examples demo demos screenshot screenshots website checkpoints "
+    "readme tests"
+)
+LABELLED = {"labelled", "labeled", "annotated"}
+_GLUED = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(set|data|images?|imgs?|dir|folder)")
+_SIDE_FILE = re.compile(r"(.+?)[_\-. ]+(mask|masks|seg|segmentation|gt|groundtruth|annotation|trimap)(?:[_\-. ]*\d+)?")
+
+
+def clean(name: str) -> str:
+    """A class's name: composed characters (NFC), without blanks around it; bytes that are no text as \\xe9."""
+    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", readable).strip() or readable
+
+
+def words(name: str) -> list[str]:
+    """The words of a name, in small letters: of `seg_train`, `TrainSet`, `train2017`; digits are none."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", unicodedata.normalize("NFKC", name))
+    found = re.findall(r"[^\W\d_]+", apart.casefold())
+    return [glued[1] if (glued := _GLUED.fullmatch(word)) else word for word in found]
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder of this name is, and nothing else: `training_set`, `seg_test`, `val2017`."""
+    return SPLITS.get("".join(word for word in words(name) if word not in FILLING | IMAGES))
+
+
+def split_of_file(path: PurePosixPath) -> str:
+    """The split that a file of many images is of, by its name or a folder's: `cifar-test-00000-of-00001.parquet`."""
+    said = [word for word in words(path.stem) if word not in FILLING | IMAGES | COUNTED]
+    ends = [SPLITS.get("".join(said)), *(SPLITS.get(word) for word in (said[:1] + said[-1:]))]
+    return next(filter(None, [*ends, *(split_of(parent.name) for parent in path.parents)]), "")
+
+
+def splits_of_files(paths: Sequence[PurePosixPath]) -> list[str]:
+    """The split of each such file; none of any where no name says one. Raises `Refused` where only some names do."""
+    found = [split_of_file(path) for path in paths]
+    if any(found) and not all(found):
+        named, other = paths[found.index(next(filter(None, found)))], paths[found.index("")]
+        raise Refused(
+            f"some files are named like splits ({named}) and others are not ({other}): name each after its split, or "
+            "take the others out of the folder"
+        )
+    return found
+
+
+def split_in(name: str) -> str | None:
+    """The split that is one of the words of a name, whatever the others are: `dogs_train`."""
+    return next((SPLITS[word] for word in words(name) if word in SPLITS), None)
+
+
+def is_images(name: str) -> bool:
+    """Whether a folder says only that images are in it: `images`, `JPEGImages`."""
+    said = [word for word in words(name) if word not in FILLING]
+    return bool(said) and IMAGES.issuperset(said)
+
+
+def is_piece(name: str) -> bool:
+    """Whether a folder is one of several that only a number tells apart, and no class: `part_1`, `images_002`."""
+    said = {word for word in words(name) if word not in FILLING - {"split", "subset"}}
+    return bool(said) and said <= PIECES | IMAGES and any(letter.isdigit() for letter in name)
+
+
+def is_side(name: str) -> bool:
+    """Whether a folder of this name may be of masks, labels and the like, where images stand beside it."""
+    said = words(name)
+    rest = [word for word in said if word not in SIDE | FILLING | IMAGES | OF_SIDE | SPLITS.keys()]
+    return "".join(rest) in SIDE or (not rest and any(word in SIDE for word in said))
+
+
+def is_no_class(name: str) -> bool:
+    """Whether a name is that of a side folder and of no class that there is."""
+    said = [word for word in words(name) if word not in FILLING]
+    return "".join(said) in NEVER_A_CLASS or (bool(said) and NEVER_A_CLASS.issuperset(said))
+
+
+def is_of_a_project(name: str) -> bool:
+    """Whether a folder of this name is of a program's source rather than a class: `docs`, `assets`."""
+    return "".join(words(name)) in OF_A_PROJECT
+
+
+def is_labelled(name: str) -> bool:
+    """Whether a folder says only that its images have labels."""
+    return bool(LABELLED.intersection(words(name))) and split_of(name) is None
+
+
+def side_of(stem: str) -> str | None:
+    """The stem of the image that a file of this stem is a mask of: `cat_mask` of `cat`; None where it is none."""
+    found = _SIDE_FILE.fullmatch(stem)
+    return found[1] if found else None

@@ -1,0 +1,336 @@
+"""Which split and which class each folder of a tree is, told from the folders' names alone.
+
+Where names contradict each other nothing is guessed: it is refused, with what was seen and how to say what is meant.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from ssl_core.data import spellings
+from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, split_of
+from ssl_core.errors import Refused
+
+Folder = tuple[str, ...]
+"""The parts of a path but for its file's name."""
+Kind = Literal["split/class", "class/split", "class", "flat"]
+"""What the folders are, from the top: `layout` of a data set in params.yaml."""
+Rest = dict[Folder, Folder]
+"""Of each folder, the parts that have not been read yet."""
+SIDE = "masks, labels and the like beside the images"
+
+
+class Place(NamedTuple):
+    """What a folder's images are; where `why` says something, they are not read."""
+
+    split: str = TRAIN
+    label: str | None = None
+    why: str = ""
+
+
+@dataclass
+class Tree:
+    """The place of each folder that holds images, as many as `counts` says; `notes`: sentences on how it was read."""
+
+    counts: Mapping[Folder, int]
+    kind: Kind = "flat"
+    places: dict[Folder, Place] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def put(self, folders: Iterable[Folder], place: Place) -> None:
+        """Say what folders are."""
+        self.places |= dict.fromkeys(folders, place)
+
+    def named(self, rest: Rest, tops: Collection[str]) -> str:
+        """Folders at the top of what is left, with their images: `cat (20), dog (31)`."""
+        per = Counter[str]()
+        for folder, parts in rest.items():
+            per.update({parts[0]: self.counts[folder]} if parts else {})
+        return ", ".join(f"{clean(top)} ({per[top]:,})" for top in sorted(tops)[:8]) + ", …" * (len(tops) > 8)
+
+
+def read(counts: Mapping[Folder, int], layout: Kind | None = None, labelled: bool = True) -> Tree:
+    """The places of folders that hold so many images each. Raises `Refused` where they cannot be told.
+
+    Without `labelled` there is nothing that cannot: no folder is a class, and what is no split is train.
+    """
+    tree, rest = Tree(counts), dict(zip(counts, counts, strict=True))
+    if not labelled and layout is None:
+        _splits_alone(tree, rest)
+        return tree
+    how = {None: _guess, "flat": _flat, "class": _classes, "split/class": _splits, "class/split": _class_splits}
+    how[layout](tree, without_common(rest, splits_too=layout in ("class", "class/split")))
+    return tree
+
+
+def without_common(rest: Rest, splits_too: bool = False) -> Rest:
+    """Without the leading folders that all share, unless they are splits."""
+    while rest and all(rest.values()) and len(tops := _tops(rest)) == 1:
+        if split_of(next(iter(tops))) and not splits_too:
+            break
+        rest = _below(rest)
+    return rest
+
+
+def _guess(tree: Tree, rest: Rest) -> None:
+    """Read a tree of which nobody has said what it is."""
+    tops = _tops(rest)
+    splits = [top for top in tops if _is_split(top)]
+    without = [top for top in tops if split_of(top) == UNLABELLED and "label" in top.casefold()]
+    images = [top for top in tops if spellings.is_images(top) or spellings.is_labelled(top)]
+    pieces = [top for top in tops if spellings.is_images(top) or spellings.is_piece(top)]
+    if len(tops) == 1 and max(map(len, rest.values())) > 1:
+        images = [*tops]
+    if splits:
+        others = [top for top in tops if not split_of(top) and not spellings.is_side(top)]
+        if others:
+            raise Refused(
+                f"some folders are named like splits ({tree.named(rest, splits)}) and others are not "
+                f"({tree.named(rest, others)}), so that it is not known what the classes are: add layout: split/class "
+                "to this data set to read the splits alone, or layout: class if all of these are classes"
+            )
+        _splits(tree, rest)
+    elif without and len(tops) > len(without):
+        tree.put(_of(rest, without), Place(UNLABELLED))
+        tree.put(_of(rest), Place(UNLABELLED))
+        _guess(tree, _within(rest, [top for top in tops if top not in without]))
+    elif len(images) == 1 and (len(tops) > 1 or () in rest.values()) and _are_side([*tops], but=images):
+        tree.put(_of(rest), Place(why=f"outside the folder {clean(images[0])}, which holds the images"))
+        tree.put(_of(rest, [top for top in tops if top not in images]), Place(why=SIDE))
+        _guess(tree, _within(rest, images))
+    elif len(pieces) > 1 and _are_side([*tops], but=pieces):
+        _pool(tree, rest, pieces)
+    elif not tops:
+        _flat(tree, rest)
+    elif _splits_in_classes(tree, rest):
+        _class_splits(tree, rest)
+    else:
+        rest = _without_mirrors(tree, rest)
+        _refuse_repeated(tree, rest, _tops(rest))
+        _classes(tree, rest)
+
+
+def _pool(tree: Tree, rest: Rest, pieces: Collection[str]) -> None:
+    """Read folders that are called images, or differ in a number alone, as one."""
+    names = {tuple(spellings.words(piece)) for piece in pieces}
+    if len(names) > 1 or any("fold" in piece.casefold() for piece in pieces):
+        _refuse_repeated(tree, rest, pieces)
+    tree.put(_of(rest, [top for top in _tops(rest) if top not in pieces]), Place(why=SIDE))
+    tree.notes.append(f"{tree.named(rest, pieces)} are read as one folder: if these are classes, say layout: class")
+    _guess(tree, without_common({f: parts[1:] for f, parts in rest.items() if not parts or parts[0] in pieces}))
+
+
+def _refuse_repeated(tree: Tree, rest: Rest, tops: Collection[str]) -> None:
+    """Raise `Refused` where several folders have the same ones below them: these are the classes rather, or splits."""
+    below: dict[str, set[str]] = defaultdict(set)
+    for parts in rest.values():
+        if len(parts) > 1 and parts[0] in tops and not (spellings.is_images(parts[1]) or spellings.is_side(parts[1])):
+            below[parts[0]].add(parts[1])
+    often = Counter(name for names in below.values() for name in names)
+    again = {name for name, count in often.items() if count > 1}
+    holding = [top for top, names in below.items() if len(names & again) > 1]
+    if len(holding) > 1:
+        raise Refused(
+            f"the folders {tree.named(rest, holding)} have the same folders in them ({', '.join(sorted(again)[:3])}), "
+            "so that it is not known which of both are the classes: give the path of one of them, or rename them to "
+            "train and test, or add layout: class to this data set if they are the classes"
+        )
+
+
+def _splits_alone(tree: Tree, rest: Rest) -> None:
+    """Read the names of splits, wherever they stand, and of masks."""
+    found = {folder: next(filter(None, map(split_of, parts)), None) for folder, parts in rest.items()}
+    splits = TRAIN in found.values()
+    tree.kind = "split/class" if splits else "flat"
+    beside = {parts[:i] for parts in rest.values() for i, part in enumerate(parts) if spellings.is_images(part)}
+    other = 0
+    for folder, parts in rest.items():
+        sides = [i for i, part in enumerate(parts) if spellings.is_side(part)]
+        if any(parts[:i] in beside or spellings.is_no_class(parts[i]) for i in sides):
+            tree.put([folder], Place(why=SIDE))
+            continue
+        split = found[folder] if splits or found[folder] == UNLABELLED else None
+        tree.put([folder], Place(split or TRAIN))
+        other += tree.counts[folder] * (split is None)
+    if other and (splits or any(found.values())):
+        tree.notes.append(f"{other:,} images lie in no folder of a split, or of one alone, and are of train")
+
+
+def _flat(tree: Tree, rest: Rest) -> None:
+    tree.kind = "flat"
+    tree.put(rest, Place())
+
+
+def _classes(tree: Tree, rest: Rest) -> None:
+    """Folders of classes; what lies beside them has no label."""
+    tree.kind = "class"
+    tree.put(_of(rest), Place(UNLABELLED))
+    deeper = set()
+    for top in _tops(rest):
+        inside = {folder: parts[1:] for folder, parts in rest.items() if parts[:1] == (top,)}
+        tree.put(inside, Place(TRAIN, top))
+        deeper |= {(top, parts[0]) for parts in _without_side(tree, inside).values() if parts}
+    if deeper:
+        first = "/".join(map(clean, min(deeper)))
+        tree.notes.append(
+            f"the classes are the folders at the top; those below ({len(deeper)}, the first {first}) are not told apart"
+        )
+
+
+def _class_splits(tree: Tree, rest: Rest) -> None:
+    """Folders of classes, with the splits below each."""
+    tree.kind = "class/split"
+    for folder, parts in rest.items():
+        split = split_of(parts[1]) if len(parts) > 1 else None
+        tree.places[folder] = Place(split, *parts[:1]) if split else Place(why="in no split of a class")
+
+
+def _splits(tree: Tree, rest: Rest) -> None:
+    """Folders of splits, with classes below them, or without."""
+    tree.kind = "split/class"
+    within: dict[str, Rest] = defaultdict(dict)
+    for folder, parts in rest.items():
+        split = split_of(parts[0]) if parts else None
+        if split:
+            within[split][folder] = parts[1:]
+        else:
+            tree.places[folder] = Place(why="outside the folders of the splits")
+    if TRAIN not in within:
+        raise Refused(
+            f"of the splits there is {tree.named(rest, _tops(rest))} and no train: add a folder train, or layout: "
+            "class or flat to this data set if this is no split"
+        )
+    within = {split: _unwrapped(tree, inside, split) for split, inside in within.items()}
+    tops = {split: _tops(within.get(split, {})) for split in (TRAIN, VAL, TEST)}
+    if max(map(len, tops.values())) <= 1:
+        for split, inside in within.items():
+            tree.put(inside, Place(split))
+        return
+    tree.put(within.pop(UNLABELLED, {}), Place(UNLABELLED))
+    for split, inside in within.items():
+        _put_split(tree, split, inside, {clean(top).casefold() for top in tops[TRAIN]})
+
+
+def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> None:
+    """Say what one split's folders are, where others have the classes `known` in train."""
+    tops = {clean(top).casefold() for top in _tops(inside)}
+    if split != TRAIN and known and not tops & known and len(tops) <= 1:
+        total = sum(tree.counts[folder] for folder in inside)
+        tree.put(inside, Place(why=f"the {split} split has no labels"))
+        tree.notes.append(
+            f"the {total:,} images of {split} have no labels: they are left out, and {split} is cut out of train; to "
+            "pretrain on them, call their folder unlabelled"
+        )
+        return
+    for folder, parts in inside.items():
+        if parts and not (split == TRAIN and split_of(parts[0]) == UNLABELLED):
+            tree.places[folder] = Place(split, parts[0])
+        elif split == TRAIN and known:
+            tree.places[folder] = Place(UNLABELLED)
+        else:
+            tree.places[folder] = Place(why=f"in no class of the {split} split") if tops else Place(split)
+
+
+def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
+    """A split's folders without one that holds all of its images and is no class: train/train, train/images."""
+    while True:
+        inside = _without_side(tree, inside)
+        tops = _tops(inside)
+        without = [top for top in tops if split == TRAIN and split_of(top) == UNLABELLED]
+        if without and all(spellings.is_labelled(top) for top in tops.difference(without)):
+            tree.put(_of(inside, without), Place(UNLABELLED))
+            inside = {folder: parts for folder, parts in inside.items() if not parts or parts[0] not in without}
+            tops = _tops(inside)
+        wrapped = len(tops) == 1 and () not in inside.values()
+        if not (wrapped and all(_says_nothing(top, split) for top in tops)):
+            return inside
+        inside = _below(inside)
+
+
+def _without_side(tree: Tree, inside: Rest) -> Rest:
+    """Without masks and the like, which are left out where a folder of images stands beside them."""
+    tops = _tops(inside)
+    if not any(spellings.is_images(top) for top in tops):
+        return inside
+    side = _of(inside, [top for top in tops if spellings.is_side(top)])
+    tree.put(side, Place(why=SIDE))
+    inside = {folder: parts for folder, parts in inside.items() if folder not in side}
+    return {folder: parts[1:] if parts and spellings.is_images(parts[0]) else parts for folder, parts in inside.items()}
+
+
+def _without_mirrors(tree: Tree, rest: Rest) -> Rest:
+    """Without masks that have the classes' folders once more. Raises `Refused` for folders that can be no classes."""
+    tops = _tops(rest)
+    below = {top: {parts[1] for parts in rest.values() if len(parts) > 1 and parts[0] == top} for top in tops}
+    mirrors = [top for top in tops if spellings.is_side(top) and below[top] and below[top] <= tops - {top}]
+    tree.put(_of(rest, mirrors), Place(why=SIDE))
+    rest = {folder: parts for folder, parts in rest.items() if parts[:1] not in [(top,) for top in mirrors]}
+    odd = [top for top in tops if top not in mirrors and (spellings.is_no_class(top) or spellings.is_of_a_project(top))]
+    if odd and len(tops) > 1:
+        raise Refused(
+            f"the folders {tree.named(rest, odd)} look like no classes, and "
+            f"{tree.named(rest, tops - {*odd, *mirrors})} lie beside them: give "
+            "the path of the folder that holds the images alone, or add layout: class to this "
+            "data set if all of these are classes"
+        )
+    return rest
+
+
+def _splits_in_classes(tree: Tree, rest: Rest) -> bool:
+    """Whether each folder at the top has splits of its own. Raises `Refused` where some folders have and some not."""
+    tops = _tops(rest)
+    within: dict[Folder, set[str]] = defaultdict(set)
+    for parts in rest.values():
+        for depth in range(1, len(parts)):
+            if _is_split(parts[depth]):
+                within[parts[:depth]].add(parts[depth])
+    split = {above for above, found in within.items() if len({split_of(name) for name in found}) > 1}
+    if split and all((top,) in within for top in tops):
+        return True
+    if split:
+        first = min(split)
+        raise Refused(
+            f"the splits {', '.join(sorted(map(clean, within[first])))} are found in {'/'.join(map(clean, first))} "
+            f"and not at the top, where {tree.named(rest, tops)} are: give the path of the folder that holds "
+            "the splits, or add layout: class to this data set if those at the top are its classes"
+        )
+    loose = [top for top in tops if spellings.split_in(top)]
+    if len({spellings.split_in(top) for top in loose}) > 1 and 2 * len(loose) >= len(tops):
+        raise Refused(
+            f"the folders {tree.named(rest, loose)} are named after splits and something else: sort them into "
+            "train/CLASS and test/CLASS, or add layout: class to this data set if each is a class"
+        )
+    return False
+
+
+def _says_nothing(name: str, split: str) -> bool:
+    """Whether a folder's name says nothing beside that its images are of this split."""
+    return spellings.is_images(name) or spellings.is_labelled(name) or split_of(name) == split
+
+
+def _is_split(name: str) -> bool:
+    return split_of(name) not in (None, UNLABELLED)
+
+
+def _are_side(tops: Collection[str], but: Collection[str]) -> bool:
+    return all(spellings.is_side(top) for top in tops if top not in but)
+
+
+def _tops(rest: Rest) -> set[str]:
+    return {parts[0] for parts in rest.values() if parts}
+
+
+def _of(rest: Rest, tops: Collection[str] | None = None) -> list[Folder]:
+    """The folders below some at the top; without these, those that are at the top themselves."""
+    if tops is None:
+        return [folder for folder, parts in rest.items() if not parts]
+    return [folder for folder, parts in rest.items() if parts and parts[0] in tops]
+
+
+def _within(rest: Rest, tops: Collection[str]) -> Rest:
+    return without_common({folder: rest[folder] for folder in _of(rest, tops)})
+
+
+def _below(rest: Rest) -> Rest:
+    return {folder: parts[1:] for folder, parts in rest.items()}

@@ -1,0 +1,36 @@
+"""TIFF of more channels than colours, where tifffile is installed (`pip install tifffile`); RAW that is called .tif."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from ssl_core.errors import Refused
+
+SUBFILE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
+
+
+def values(content: bytes) -> np.ndarray:
+    """The first page, [H, W] or [H, W, channels]. Raises `Refused` where tifffile is missing, or cannot read it."""
+    try:
+        import tifffile  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise Refused(
+            "TIFF of a kind that Pillow does not read (more than four channels, or other values): `pip install "
+            "tifffile` reads it, and `channels: [2, 1, 0]`, for example, says which are shown"
+        ) from None
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            page = file.pages[0]
+            made = np.asarray(page.asarray())
+            planes = page.planarconfig == 2
+    except Exception as error:  # tifffile and its decoders raise of all kinds
+        raise Refused(f"TIFF that tifffile cannot read ({type(error).__name__}: {error})") from None
+    return np.moveaxis(made, 0, -1) if made.ndim == 3 and planes else made
+
+
+def refuse_thumbnail(image: Image.Image) -> None:
+    """Raise `Refused` of a camera's RAW file, whatever its name: its first picture is a thumbnail."""
+    tags = getattr(image, "tag_v2", {})
+    if DNG_VERSION in tags or (tags.get(SUBFILE) == 1 and SUB_IFDS in tags):
+        raise Refused("a camera's RAW file: develop it into JPEG or TIFF first, its thumbnail is not taken")

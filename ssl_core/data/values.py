@@ -1,0 +1,142 @@
+"""From values of any depth to 8 bits, by one range for all images of a set.
+
+A detector's 12 bits in 16, a scanner's signed numbers, a mask's classes or floating-point numbers would be black
+pictures if their type said what is white; a range of each image's own would make noise of the dark ones. So the range
+is measured once, over a sample of the set that its names alone choose.
+"""
+
+import heapq
+import zlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ssl_core.data.source import Encoded
+
+SAMPLE = 256
+"""Images that the range is measured on."""
+PIXELS = 4096
+"""Values of each that are looked at, evenly spaced."""
+CLASSES = 15
+"""Where the 8-bit values of no sampled image are above, they are numbers of classes, and no brightness."""
+
+FAR = 2
+"""How much further than all others are apart a value lies that is a mark, and no brightness."""
+
+
+def kind(values: np.ndarray) -> str | None:
+    """What values of this type are called; None of plain colours, [H, W, channels] of 8 bits."""
+    if values.dtype.kind == "f":
+        return "floating-point values"
+    if values.dtype == np.uint8 and values.ndim == 3 and values.shape[2] > 1:
+        return None
+    return f"{8 * values.dtype.itemsize}-bit values"
+
+
+def natural(values: np.ndarray) -> tuple[float, float]:
+    """The range that the type says, where nothing is known of the set."""
+    if values.dtype.kind == "f":
+        return 0.0, 1.0
+    return 0.0, 255.0 if values.dtype.itemsize == 1 else 65535.0
+
+
+def sampled(values: np.ndarray) -> np.ndarray:
+    """At most `PIXELS` finite values of an image, evenly spaced."""
+    flat = values.reshape(-1)
+    flat = flat[:: max(1, len(flat) // PIXELS)]
+    return flat[np.isfinite(flat)] if flat.dtype.kind == "f" else flat
+
+
+def measured(values: np.ndarray) -> tuple[float, float]:
+    """The range of a set, of values sampled from it.
+
+    From 0 to a whole number of bits (to 1, of floating-point values) where they fill a quarter of that: so a
+    detector's bits are found. Else from the 0.1 to the 99.9 per cent point: a scanner's signed values, for example. A
+    value far from all others (a marker burnt in at 65535, -9999 for no data, a mask's 255) is not looked at.
+    """
+    if not len(values):
+        return 0.0, 1.0
+    values = _without_spike(_without_spike(values, np.max), np.min)
+    if values.dtype == np.uint8:
+        top = int(values.max())
+        return 0.0, 255.0 if top > CLASSES else float(max(top, 1))
+    low, high = (float(value) for value in np.percentile(values, (0.1, 99.9)))
+    bits = max(1, int(np.ceil(np.log2(max(high, 1) + 1 - 1e-9))))
+    top = 2.0**bits - 1
+    if low >= 0 and high - low >= top / 4:
+        return 0.0, top
+    return (low, high) if low < high else (low, low + 1)
+
+
+def _without_spike(values: np.ndarray, extreme: Callable[[np.ndarray], np.generic]) -> np.ndarray:
+    """Without the largest (or least) value where it is `FAR` times as far from the others as these are apart."""
+    far = extreme(values)
+    rest = values[values != far]
+    if not len(rest):
+        return values
+    low, high, spike = float(rest.min()), float(rest.max()), float(far)
+    gap = max(spike - high, low - spike)
+    return rest if high - low > 0 and gap > FAR * (high - low) else values
+
+
+def eight_bit(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """uint8 of the same shape: `low` and less, and what is no number, black; `high` and more white."""
+    if values.dtype == np.uint16 or values.dtype == np.uint8:
+        every = np.arange(np.iinfo(values.dtype).max + 1)
+        return ((every - low) * 255 / (high - low)).clip(0, 255).astype(np.uint8)[values]
+    scaled = (values.astype(np.float64) - low) * (255 / (high - low))
+    return np.nan_to_num(scaled, nan=0.0).clip(0, 255).astype(np.uint8)
+
+
+class Ranges:
+    """The range of each kind of values in a set, measured when an image of that kind is met first.
+
+    `again` goes over the set once more, a path and what loads its image; `kind` says of an image which kind of values
+    it has, None where they are plain; `values` gives them.
+    """
+
+    def __init__(
+        self,
+        again: Callable[[], Iterable[tuple[str, Callable[[], Encoded | None]]]],
+        kind: Callable[[Encoded], str | None],
+        values: Callable[[Encoded], np.ndarray],
+    ) -> None:
+        self.again, self.kind, self.values = again, kind, values
+        self.known: dict[str, tuple[float, float]] | None = None
+
+    def of(self, content: Encoded) -> tuple[float, float] | None:
+        """The range for an image; None where it needs none, or its values cannot be had."""
+        kind = self.kind(content)
+        if kind is None:
+            return None
+        if self.known is None:
+            self.known = self._measured()
+        if kind not in self.known:  # too rare for the sample
+            values = self._sampled(content)
+            if values is None:
+                return None
+            self.known[kind] = measured(values)
+        return self.known[kind]
+
+    def _measured(self) -> dict[str, tuple[float, float]]:
+        """Of the images whose paths have the lowest checksums: so that their order changes nothing."""
+        kept: list[tuple[int, int, str, np.ndarray]] = []
+        for i, (path, load) in enumerate(self.again()):
+            place = -zlib.crc32(path.encode("utf-8", "surrogateescape"))
+            if len(kept) == SAMPLE and place <= kept[0][0]:
+                continue
+            content = load()
+            kind = self.kind(content) if content else None
+            values = self._sampled(content) if content and kind else None
+            if kind and values is not None:
+                heapq.heappush(kept, (place, i, kind, values))
+                if len(kept) > SAMPLE:
+                    heapq.heappop(kept)
+        names = sorted({kind for _, _, kind, _ in kept})
+        return {name: measured(np.concatenate([v for _, _, kind, v in kept if kind == name])) for name in names}
+
+    def _sampled(self, content: Encoded) -> np.ndarray | None:
+        try:
+            return sampled(self.values(content))
+        except Exception:  # whatever a damaged file makes Pillow raise, the range is that of the others
+            return None

@@ -1,0 +1,134 @@
+"""What the active suite asks of its images that they lack: said when they are counted, not after hours.
+
+`prepare` asks, and `pretrain` once more, as a suite may have changed since.
+"""
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ssl_core.data.prepared import Card
+from ssl_core.errors import Refused
+from tasks.configuration import configs, plan
+from tasks.configuration.configs import Pretraining
+
+NAMED = 5
+
+
+def refuse(card: Card) -> None:
+    """Raise `Refused` where the active suite cannot be had with these images."""
+    asked = plan.read()
+    if card.name not in asked.images:
+        return
+    first = card.name == asked.images[0]
+    if not first and not card.classes:
+        raise Refused(
+            f"params.yaml: images names '{card.name}' to be evaluated on, and it has no labels: give it class folders "
+            "or a table of labels, or take it out"
+        )
+    if first:
+        refuse_pretraining(card, {name: configs.read(Pretraining, name) for name in asked.variants}, asked.suite)
+    if card.classes:
+        refuse_labels(card, asked.evaluation["label_fractions"])
+
+
+def refuse_labels(card: Card, fractions: Sequence[float]) -> None:
+    """Raise `Refused` where classes have no training image, or too few for the shares of labels that are asked for."""
+    train = card.splits["train"]["per_class"]
+    unknown = [name for name, count in zip(card.classes, train, strict=True) if not count]
+    if unknown:
+        where = " and ".join(split for split in ("val", "test") if _shown(card, split, unknown))
+        raise Refused(
+            f"{card.name}: {_named(unknown)} {'stands' if len(unknown) == 1 else 'stand'} in {where} and not in train, "
+            f"so that nothing can learn {'it' if len(unknown) == 1 else 'them'}: move some of these images to train, "
+            "take them out, or add labels: none to this data set"
+        )
+    for split in ("val", "test"):
+        shown = sum(count > 0 for count in card.splits[split]["per_class"])
+        if shown < 2:
+            raise Refused(
+                f"{card.name}: {split} shows {shown} of the {len(card.classes)} classes, and an accuracy needs two: "
+                f"put images of others into {split}, or leave {split} out, and it is cut out of train, where a class "
+                "needs three images (with group: three groups) to have one in each split"
+            )
+    least = min(train)
+    possible = [fraction for fraction in fractions if int(fraction * least + 1e-9) >= 1]
+    if len(possible) < len(fractions):
+        small = [name for name, count in zip(card.classes, train, strict=True) if count == least]
+        asked = min(fractions)
+        raise Refused(
+            f"{card.name}: {_named(small)}: {least} labelled training {_plural('image', least)} each, and "
+            f"{math.ceil(1 / asked - 1e-9)} are needed for one to be {asked:g} of them: set evaluation.label_fractions "
+            f"of params.yaml to {possible or [1.0]}"
+        )
+
+
+def refuse_pretraining(card: Card, variants: Mapping[str, Pretraining], suite: str) -> None:
+    """Raise `Refused` where an objective needs what these images have not, or more images than there are."""
+    count = sum(card.splits[split]["count"] for split in ("train", "unlabelled") if split in card.splits)
+    smaller: dict[str, list[str]] = defaultdict(list)
+    for name, one in variants.items():
+        kind = one.objective_class
+        lacking = "labels, and these images have none" if kind.needs_labels and not card.classes else ""
+        lacking = "colours, and these images are grey" if kind.needs_colours and card.grey else lacking
+        if lacking:
+            raise Refused(f"the objective {one.objective.name} needs {lacking}: take it out of the suite")
+        own = card.splits["train"]["count"] if kind.needs_labels else count
+        if advice := fitting(one, own, card.image_size):
+            smaller[advice].append(name)
+    if smaller:
+        advice = "; ".join(f"{', '.join(names)}: {{{advice}}}" for advice, names in smaller.items())
+        raise Refused(
+            f"{card.name} has {count:,} images to pretrain on, fewer than some settings need: write these below the "
+            f"variants of suites/{suite}.yaml, or take more images: {advice}"
+        )
+
+
+def fitting(one: Pretraining, count: int, image_size: int) -> str:
+    """What to write in a variant so that it can be had with so many images; empty where it can be.
+
+    A batch of which the epochs are a step at least; a queue of whole batches and prototypes, of half of the images.
+    """
+    budget, objective = one.pretraining, one.objective
+    if not budget.epochs:
+        return ""
+    least = 2 * budget.accumulate * one.compute.devices
+    sizes = [budget.batch_size, *(least * 2**i for i in range(20, -1, -1) if least * 2**i < budget.batch_size)]
+    batch = next((size for size in sizes if round(budget.epochs * (count // size)) > 0), least)
+    changed = [f"pretraining: {{batch_size: {batch}}}"] if batch != budget.batch_size else []
+    queue, prototypes = getattr(objective, "queue", 0), getattr(objective, "prototypes", 0)
+    keys = {}
+    if queue and (queue > count or queue % batch):
+        keys["queue"] = max(1, min(queue, count // 2) // batch) * batch
+    if prototypes > count or (prototypes > batch and not _had(one, batch, image_size, keys)):
+        keys["prototypes"] = max(2, min(batch, count // 2))
+    changed += [f"objective: {{{', '.join(f'{key}: {value}' for key, value in keys.items())}}}"] if keys else []
+    return ", ".join(changed)
+
+
+def _had(one: Pretraining, batch: int, image_size: int, changed: Mapping[str, int]) -> bool:
+    """Whether the objective itself allows a batch."""
+    try:
+        objective: Any = one.objective
+        objective = dataclasses.replace(objective, **changed)
+        one.objective_class.check(objective, one.backbone, image_size, batch)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(card: Card, split: str, classes: Sequence[str]) -> bool:
+    counts = dict(zip(card.classes, card.splits[split]["per_class"], strict=True))
+    return any(counts[name] for name in classes)
+
+
+def _named(classes: Sequence[str]) -> str:
+    """`the class 'wolf'`, or several."""
+    more = f" and {len(classes) - NAMED:,} more" if len(classes) > NAMED else ""
+    return f"the {_plural('class', len(classes))} {', '.join(map(repr, classes[:NAMED]))}{more}"
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}{'es' if word.endswith('s') else 's'}"

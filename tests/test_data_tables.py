@@ -1,0 +1,94 @@
+"""Tables of labels that contradict themselves or the folders, and how their files are written."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssl_core import data
+from ssl_core.data import cutting, prepared
+from ssl_core.data.folder import FolderConfig
+from ssl_core.data.prepared import Card
+from ssl_core.data.preparing import prepare
+from ssl_core.data.source import Reading
+from ssl_core.data.table import LabelTable
+from ssl_core.errors import Refused
+
+RANDOM = np.random.default_rng(0)
+
+
+def photos(root: Path, folders: tuple[str, ...] = ("",), count: int = 30) -> list[str]:
+    for i in range(count):
+        file = root / folders[i % len(folders)] / f"é{i:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RANDOM.integers(256, size=(8, 8, 3), dtype=np.uint8)).save(file)
+    return sorted(file.relative_to(root).as_posix() for file in root.rglob("*.png"))
+
+
+def labelled(root: Path, out: Path, rows: list[str], split: str | None = None, encoding: str = "utf-8") -> Card:
+    name = "l.jsonl" if rows[0].startswith("{") else "l.csv"
+    (root / name).write_text("\n".join(rows), encoding=encoding)
+    table = LabelTable(table=name, file="f", label="l", split=split)
+    config = FolderConfig(source="folder", path=str(root), image_size=8, labels=table)
+    out.mkdir()
+    prepare("mine", data.read(config, out), config, out, root)
+    return prepared.load(out).card
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (lambda files: ["f,l", *(f"{f},{x}" for x in "ab" for f in files)], r"the labels 'a' and 'b'"),
+        (lambda files: [f'{{"f": "{f}", "l": ["a", "b"]}}' for f in files], r"has \['a', 'b'\]"),
+        (lambda files: ["f,l", *(f"{f},{['a', 'b', 'a|b'][i % 3]}" for i, f in enumerate(files))], r"has 'a\|b'"),
+        (lambda files: ["f,l", *(f"{f},{[0.5, 1, 2.25][i % 3]}" for i, f in enumerate(files))], r"has '0.5'"),
+    ],
+)
+def test_several_labels_an_image_and_numbers_are_refused(
+    rows: Callable[[list[str]], list[str]], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused, match=f"{said}.*: one class an image is read"):
+        labelled(tmp_path / "p", tmp_path / "out", rows(photos(tmp_path / "p")))
+
+
+def test_a_split_that_the_folders_contradict_is_told_and_spellings_are_as_of_folders(tmp_path: Path) -> None:
+    files = photos(tmp_path / "p", ("train", "test"))
+    rows = [f"{f},{'dog' if i % 2 else 'Cat' if i < 15 else 'cat'},{'test' if i < 15 else 'train'}"
+            for i, f in enumerate(files)]  # fmt: skip
+    made = labelled(tmp_path / "p", tmp_path / "out", ["f,l,s", *rows], split="s")
+    assert made.classes == ["cat", "dog"]
+    assert "'cat', 'Cat' are read as one class, cat" in made.notes
+    assert not any("another split" in warning for warning in made.warnings)
+    rows = [row.replace(",test", ",train") if i < 3 else row for i, row in enumerate(rows)]
+    made = labelled(tmp_path / "p", tmp_path / "other", ["f,l,s", *rows], split="s")
+    assert any("gives 3 images another split than their folders" in warning for warning in made.warnings)
+    assert any("'Cat', 'cat' stand in one split" in warning for warning in made.warnings)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_names_are_found_however_they_are_written(form: str, encoding: str, tmp_path: Path) -> None:
+    files = photos(tmp_path / "p")
+    rows = [unicodedata.normalize(form, f"./{f} ,{'ab'[i % 2]}") for i, f in enumerate(files)]  # pyright: ignore[reportArgumentType]
+    made = labelled(tmp_path / "p", tmp_path / "out", ["f,l", *rows], encoding=encoding)
+    assert made.classes == ["a", "b"]
+    assert set(made.splits) == {"train", "val", "test"}  # so that none is unlabelled
+
+
+def test_a_group_that_is_not_there_is_none() -> None:
+    assert cutting.by_pattern(["p1_a", "x"], "(p[0-9]+)?") == (["p1", "\0x"], 1)
+    with pytest.raises(Refused, match="is found in no path"):
+        cutting.by_pattern(["x"], "(p[0-9]+)?")
+
+
+def test_a_file_that_goes_away_while_others_are_read_is_left_out(tmp_path: Path) -> None:
+    names = photos(tmp_path / "p", count=4)
+    reading: Reading = data.read(FolderConfig(source="folder", path=str(tmp_path / "p")), tmp_path)
+    examples = iter(reading.examples)
+    next(examples)
+    (tmp_path / "p" / names[2]).unlink()
+    assert [name for name, _ in examples] == [names[1], names[3]]
+    assert reading.left_out == {"files that were gone when they were to be read": [names[2]]}
