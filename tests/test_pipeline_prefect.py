@@ -150,7 +150,9 @@ def test_a_stage_that_fails_stops_what_stands_on_it_alone(
     done = run("python", "-m", "flows.pipeline", "--slots", "2", cwd=project, PREFECT_API_URL=api)
     assert done.returncode == 1
     said = done.stdout.splitlines()[-1]
-    assert said.startswith("stopgrad: not done: pretrain@simclr-0 (pretraining.batch_size is 5000; there are only")
+    assert said.startswith(
+        "stopgrad: not done: pretrain@simclr-0 (small has 1,295 images to pretrain on, fewer than some"
+    )
     below = [f"{stage}@simclr-0-small" for stage in ("embed", "probe", "fine_tune")]
     assert said.endswith(f"nor what stands on that: {', '.join([*below, 'compare', 'verdict'])}")
     runs = httpx.post(f"{api}/flow_runs/filter", json={"sort": "START_TIME_DESC", "limit": 3}).raise_for_status().json()

@@ -171,11 +171,10 @@ def test_a_killed_pretraining_is_continued_by_its_retry_and_by_the_delivery_in_t
 
     done = run(*command, cwd=project)
     assert done.returncode == 0, done.stdout
-    assert runs(project)[0].info.status == "FINISHED"
     by_hand(project, "embed simclr 0 small", "probe simclr 0 small", "compare", "verdict")
     assert "not recorded" not in show(project)
     (continued,) = runs(project)
-    assert continued.info.run_id == left.info.run_id
+    assert (continued.info.run_id, continued.info.status) == (left.info.run_id, "FINISHED")
     assert "accuracy/test 100 percent linear probe" in continued.data.metrics
     history = store(project).get_metric_history(continued.info.run_id, "pretrain/loss")
     steps = [metric.step for metric in history]
@@ -236,7 +235,10 @@ def test_current_runs_are_what_the_table_shows_after_an_edit_and_when_it_is_put_
     show(copy)
     (third,) = runs(copy)
     assert third.info.run_id == first.info.run_id
-    assert third.data.metrics == first.data.metrics
+    determined = [
+        {name: run.data.metrics[name] for name in run.data.metrics if "cost/" not in name} for run in (first, third)
+    ]
+    assert determined[0] == determined[1]
 
 
 def test_two_suites_that_share_a_cell_show_each_its_own_run_of_it_and_a_run_that_both_show(copy: Path) -> None:

@@ -345,6 +345,10 @@ def test_a_copy_writes_where_it_is_and_the_original_keeps_its_own(
     before = (project / "mlflow.db").read_bytes()
     shutil.move(project / "mlartifacts", project / "away")
     monkeypatch.chdir(copy)
+    from mlflow.tracking._tracking_service import utils
+
+    # MLflow keeps where a run's artifacts lie; a command in a copy is another process.
+    utils._artifact_repos_cache.clear()
     assert delivered()
     client = Store("drawn").client
     recorded.check(client, SUITE)

@@ -17,7 +17,10 @@ from flows.processes import Processes
 from ssl_core.errors import Refused
 from tasks import children, workspace
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told by Linux alone")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told by Linux alone"),
+    pytest.mark.skipif("STOPGRAD_LONG" not in os.environ, reason="takes minutes: make torture runs it"),
+]
 
 STAGE = """
 import sys, time
