@@ -11,13 +11,12 @@ from ssl_core.data import cutting, duplicates, layout, table
 from ssl_core.data.duplicates import Duplicates
 from ssl_core.data.layout import Layout
 from ssl_core.data.source import SourceConfig
-from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, split_of
+from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, some, split_of
 from ssl_core.data.structure import Place
 from ssl_core.data.table import LabelTable, Row
 from ssl_core.errors import Refused
 
 NEARLY_ALL = 0.95
-NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ def assign(
         found, missing = table.matched(table.read(one, source or Path()), paths, below)
         rows |= found
         if missing:
-            read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({_some(missing)})")
+            read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")
     if tables:
         read = _labelled(read, rows, paths, tables[0][0])
     keys, groups = _groups(paths, rows, config, read)
@@ -108,7 +107,7 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     if len(moved) and (read.splits[read.splits != ""] != TRAIN).any():
         read.warnings.append(
             f"{given.table} gives {len(moved):,} images another split than their folders "
-            f"({_some([paths[i] for i in moved.tolist()])}): that of the table is taken"
+            f"({some([paths[i] for i in moved.tolist()])}): that of the table is taken"
         )
     without = (labels < 0) & (splits != "")
     splits[without & (splits == TRAIN)] = UNLABELLED
@@ -117,7 +116,7 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     left_out = {"of val or test, without a label in the table": [paths[i] for i in np.flatnonzero(lost).tolist()]}
     unnamed = [paths[i] for i in range(len(paths)) if i not in rows]
     if unnamed:
-        read.warnings.append(f"{len(unnamed):,} images are in no row of {given.table} ({_some(unnamed)}): no label")
+        read.warnings.append(f"{len(unnamed):,} images are in no row of {given.table} ({some(unnamed)}): no label")
     read.warnings.extend(apart)
     read.notes.extend(notes)
     read.notes.append(f"the labels are those of {given.table}, column {given.label}")
@@ -161,7 +160,3 @@ def _nearly_all(read: Layout, splits: np.ndarray) -> list[str]:
         f"{share:.1%} of all labelled images are of the class {read.classes[label]}: to say nothing else is as often "
         "right"
     ]
-
-
-def _some(named: Sequence[str]) -> str:
-    return ", ".join(map(clean, named[:NAMED])) + ", …" * (len(named) > NAMED)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ssl_core.data.prepared import Card
-from ssl_core.data.spellings import clean
+from ssl_core.data.spellings import some
 
 COLUMNS, ROWS, MARGIN, LINE = 10, 20, 190, 17
 FONTS = ("NotoSansCJK-Regular.ttc", "NotoSansCJKjp-Regular.otf", "DroidSansFallbackFull.ttf", "Arial Unicode.ttf")
@@ -62,14 +62,15 @@ def said(card: Card) -> list[str]:
         f"{card.name}: {counts}; {len(card.classes) or 'no'} classes; {card.image_size} x {card.image_size} pixels"
     ]
     lines += card.notes
-    lines += [f"not read, {why}: {part['count']:,} ({_some(part['files'])})" for why, part in card.left_out.items()]
+    lines += [f"not read, {why}: {part['count']:,} ({some(part['files'])})" for why, part in card.left_out.items()]
     if card.skipped["count"]:
-        lines.append(f"not read, no image or damaged: {card.skipped['count']:,} ({_some(card.skipped['files'])})")
+        damaged = some([one["file"] for one in card.skipped["files"]])
+        lines.append(f"not read, no image or damaged: {card.skipped['count']:,} ({damaged})")
     if card.groups is not None:
         lines.append(f"the images are of {card.groups:,} groups")
     for split, classes in card.unseen.items():
-        some = f"{_some(classes)} ({len(classes):,} of the classes)"
-        lines.append(f"warning: {split} has no image of {some}, which its figures cannot tell of")
+        unseen = f"{some(classes)} ({len(classes):,} of the classes)"
+        lines.append(f"warning: {split} has no image of {unseen}, which its figures cannot tell of")
     return lines + [f"warning: {warning}" for warning in card.warnings]
 
 
@@ -88,11 +89,6 @@ def _drawn(letter: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> b
     drawn = Image.new("1", (24, 24))
     ImageDraw.Draw(drawn).text((2, 2), letter, 1, font)
     return drawn.tobytes()
-
-
-def _some(files: Sequence[str | Mapping[str, str]]) -> str:
-    names = [clean(file if isinstance(file, str) else file["file"]) for file in files[:3]]
-    return ", ".join(names) + ", …" * (len(files) > 3)
 
 
 def _put_row(sheet: Image.Image, name: str, pictures: Sequence[Image.Image], top: int, side: int) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -13,8 +13,7 @@ from ssl_core.data import archives, opening, tree
 from ssl_core.data.decode import decode
 from ssl_core.data.files import File, contents
 from ssl_core.data.layout import Folder
-from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described
-from ssl_core.data.values import Ranges
+from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.errors import Refused
 
 PEEKED = 20
@@ -36,8 +35,7 @@ def read(config: FolderConfig, raw: Path) -> Reading:
     if not path.is_dir():
         archives.is_zip(path)
     reading = Reading(examples=iter(()))
-    examples = _examples(path, reading)
-    reading.examples = _ranged(path, examples) if config.range == "auto" else examples
+    reading.examples = opening.ranged(_examples(path, reading), config, partial(_loading, path))
     return reading
 
 
@@ -101,16 +99,7 @@ def _examples(path: Path, reading: Reading) -> Iterator[tuple[str, Encoded]]:
     if path.is_dir():
         reading.sources.append({"file": path.name, "bytes": size, "sha256": digest.hexdigest()})
     else:
-        with path.open("rb") as opened:
-            reading.sources.append(described(path, hashlib.file_digest(opened, "sha256").hexdigest()))
-
-
-def _ranged(path: Path, examples: Iterator[tuple[str, Encoded]]) -> Iterator[tuple[str, Encoded]]:
-    """The images with the range of their kind of values, where they need one."""
-    ranges = Ranges(partial(_loading, path), opening.kind, opening.values_of)
-    for name, content in examples:
-        found = ranges.of(content)
-        yield name, replace(content, range=found) if found else content
+        reading.sources.append(described(path, sha256(path)))
 
 
 def _loading(path: Path) -> Iterator[tuple[str, Callable[[], Encoded | None]]]:

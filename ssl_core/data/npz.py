@@ -4,22 +4,19 @@
 `labels` alone. Any of the labels may be missing.
 """
 
-import hashlib
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ssl_core.data import opening
-from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described
+from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
+from ssl_core.data.spellings import EVERY
 from ssl_core.data.structure import Place
-from ssl_core.data.values import Ranges
 from ssl_core.errors import Refused
-
-SPLITS = ("train", "val", "test", "unlabelled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +33,7 @@ def read(config: NpzConfig, raw: Path) -> Reading:
     if not path.is_file():
         raise Refused(f"path is {config.path}, and no file is there: give an .npz")
     arrays = _opened(path)
-    names = [name for name in (*(f"{split}_images" for split in SPLITS), "images") if name in arrays]
+    names = [name for name in (*(f"{split}_images" for split in EVERY), "images") if name in arrays]
     if not names:
         raise Refused(
             f"{path.name} has the arrays {', '.join(arrays)}: train_images, val_images and test_images are read"
@@ -45,14 +42,11 @@ def read(config: NpzConfig, raw: Path) -> Reading:
         _check(path.name, arrays, name)
     reading = Reading(examples=iter(()), count=sum(len(arrays[name]) for name in names))
 
-    def examples() -> Iterator[tuple[str, Content]]:
-        ranges = Ranges(lambda: _loading(arrays, names), opening.kind, opening.values_of)
-        for place, content in _images(arrays, names):
-            yield place, replace(content, range=ranges.of(content)) if config.range == "auto" else content
-        with path.open("rb") as opened:
-            reading.sources.append(described(path, hashlib.file_digest(opened, "sha256").hexdigest()))
+    def examples() -> Iterator[tuple[str, Encoded]]:
+        yield from _images(arrays, names)
+        reading.sources.append(described(path, sha256(path)))
 
-    reading.examples = examples()
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(arrays, names))
     return reading
 
 

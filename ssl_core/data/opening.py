@@ -6,13 +6,15 @@ What is damaged beside a sound picture (EXIF, text chunks, a missing end mark) l
 import io
 import struct
 import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
 from ssl_core.data import dicom, kinds, tiff, values
-from ssl_core.data.source import Encoded
+from ssl_core.data.source import Encoded, SourceConfig
 from ssl_core.errors import Refused
 
 Image.init()  # all formats, as a format that is named is not looked for
@@ -130,3 +132,18 @@ def _critical_chunks(png: bytes) -> bytes:
             kept.append(png[place : place + 12 + size])
         place += 12 + size
     return b"".join(kept)
+
+
+def ranged(
+    examples: Iterator[tuple[str, Encoded]],
+    config: SourceConfig,
+    again: Callable[[], Iterable[tuple[str, Callable[[], Encoded | None]]]],
+) -> Iterator[tuple[str, Encoded]]:
+    """The images with the range of their kind of values, where they need one and it is to be measured.
+
+    `again` goes over the set once more, a path and what loads its image.
+    """
+    ranges = values.Ranges(again, kind, values_of)
+    for name, content in examples:
+        found = ranges.of(content) if config.range == "auto" else None
+        yield name, replace(content, range=found) if found else content

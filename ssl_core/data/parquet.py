@@ -7,10 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from ssl_core.data import opening, spellings
-from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described
+from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.structure import Place
-from ssl_core.data.torchvision_sets import sha256
-from ssl_core.data.values import Ranges
 from ssl_core.errors import Refused
 
 if TYPE_CHECKING:
@@ -47,14 +45,12 @@ def read(config: ParquetConfig, raw: Path) -> Reading:
     names = [PurePosixPath(file.relative_to(path if path.is_dir() else path.parent)) for file in files]
     pieces = list(zip(files, names, spellings.splits_of_files(names), strict=True))
 
-    def examples() -> Iterator[tuple[str, Content]]:
-        ranges = Ranges(lambda: _loading(pieces, config), opening.kind, opening.values_of)
+    def examples() -> Iterator[tuple[str, Encoded]]:
         for file, name, split in pieces:
-            for place, content in _rows(file, name, split, config):
-                yield place, replace(content, range=ranges.of(content)) if config.range == "auto" else content
+            yield from _rows(file, name, split, config)
             reading.sources.append(described(file, sha256(file)))
 
-    reading.examples = examples()
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
     return reading
 
 

@@ -22,21 +22,18 @@ from ssl_core.data.assigning import Assigned, assign
 from ssl_core.data.contact_sheet import contact_sheet
 from ssl_core.data.prepared import Card
 from ssl_core.data.source import Content, Encoded, Reading, SourceConfig
-from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean
+from ssl_core.data.spellings import EVERY, TEST, TRAIN, VAL, clean
 from ssl_core.data.structure import Place
+from ssl_core.data.table import KINDS
 from ssl_core.data.windows import windows
 from ssl_core.errors import Refused
 
 WINDOW = 256
 """Images copied at once."""
-
-
-SPLITS = (TRAIN, VAL, TEST, UNLABELLED)
 LISTED = 100
 """Files of one kind that the card names."""
 SHOWN, SHOWN_BYTES = 10, 2**23
 """Files that the contact sheet shows as they came, and how large they may be."""
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass
@@ -78,7 +75,7 @@ def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path, sou
     found = assign(paths, digests, config, source, places)
     spool = np.memmap(pixels, np.uint8, "r", shape=(len(decoded.paths), config.image_size, config.image_size, 3))
     counts: dict[str, dict[str, Any]] = {}
-    for split in [name for name in SPLITS if (found.splits == name).any()]:
+    for split in [name for name in EVERY if (found.splits == name).any()]:
         rows = np.flatnonzero(found.splits == split)
         index, labels = order[rows], found.labels[rows]
         digest = hashlib.sha256()
@@ -126,7 +123,7 @@ def _card(
     }
     alike = found.duplicates
     unread = [path for files in left_out.values() for path in files] + [one["file"] for one in decoded.skipped]
-    tables = [path for path in unread if path.endswith(TABLES)]
+    tables = [path for path in unread if path.endswith(KINDS)]
     hints = [
         f"{clean(path)} lies there: if it has the labels, add labels: {{table: {clean(path)}, file: COLUMN, label: "
         "COLUMN} to this data set"

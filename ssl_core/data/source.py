@@ -1,5 +1,6 @@
 """What every source of images has in common."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -111,6 +112,12 @@ def _groups(pattern: str) -> int | None:
         return re.compile(pattern).groups
     except re.error:
         return None
+
+
+def sha256(file: Path) -> str:
+    """The file's digest, hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def described(file: Path, digest: str) -> dict[str, Any]:

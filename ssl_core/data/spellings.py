@@ -13,6 +13,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 TRAIN, VAL, TEST, UNLABELLED = "train", "val", "test", "unlabelled"
+EVERY = (TRAIN, VAL, TEST, UNLABELLED)
 SPELLINGS = {
     TRAIN: "train training trainval learn learning",
     VAL: "val valid validate validating validation eval evaluate evaluation dev development",
@@ -20,6 +21,8 @@ SPELLINGS = {
     UNLABELLED: "unlabelled unlabeled unlabel nolabel nolabels unsupervised pred predict prediction",
 }
 SPLITS = {word: split for split, words in SPELLINGS.items() for word in words.split()}
+NAMED = 3
+"""Names that a sentence has."""
 FILLING = _words("set sets data dataset datasets split subset seg bounding box the my dir folder full final")
 """Words that change nothing about what a name says of a split: `training_set`, `seg_test`."""
 COUNTED = _words("of shard shards part parts chunk chunks")
@@ -125,3 +128,8 @@ def side_of(stem: str) -> str | None:
     """The stem of the image that a file of this stem is a mask of: `cat_mask` of `cat`; None where it is none."""
     found = _SIDE_FILE.fullmatch(stem)
     return found[1] if found else None
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, readable, and a sign that there are more."""
+    return ", ".join(map(clean, names[:NAMED])) + ", …" * (len(names) > NAMED)

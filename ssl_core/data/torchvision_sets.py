@@ -1,6 +1,5 @@
 """Public data sets through torchvision: downloaded into `data/raw`, or put there by hand."""
 
-import hashlib
 import io
 import socket
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ssl_core.data.source import Reading, SourceConfig, described
+from ssl_core.data.source import Reading, SourceConfig, described, sha256
 from ssl_core.errors import Refused
 
 
@@ -69,9 +68,3 @@ def offline_is_quick() -> Iterator[None]:
             yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def sha256(file: Path) -> str:
-    """The file's digest, hexadecimal."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -8,10 +8,8 @@ from typing import Literal
 
 from ssl_core.data import archives, kinds, opening, spellings
 from ssl_core.data.files import contents
-from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described
+from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.structure import Place
-from ssl_core.data.torchvision_sets import sha256
-from ssl_core.data.values import Ranges
 from ssl_core.errors import Refused
 
 LABELS = {".cls", ".json", ".txt"}
@@ -51,14 +49,12 @@ def read(config: WebDatasetConfig, raw: Path) -> Reading:
     names = [PurePosixPath(shard.relative_to(path if path.is_dir() else path.parent)) for shard in shards]
     pieces = list(zip(shards, names, spellings.splits_of_files(names), strict=True))
 
-    def examples() -> Iterator[tuple[str, Content]]:
-        ranges = Ranges(lambda: _loading(pieces, config), opening.kind, opening.values_of)
+    def examples() -> Iterator[tuple[str, Encoded]]:
         for shard, name, split in pieces:
-            for place, content in _images(shard, name, split, config, reading):
-                yield place, replace(content, range=ranges.of(content)) if config.range == "auto" else content
+            yield from _images(shard, name, split, config, reading)
             reading.sources.append(described(shard, sha256(shard)))
 
-    reading.examples = examples()
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
     return reading
 
 
