@@ -151,3 +151,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
                 assert done.returncode == 0, done.stdout[-5000:]
                 (project / f"{command[-1]}.log").write_text(done.stdout)
     return project
+
+
+@pytest.fixture(scope="session")
+def digested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone that has run, whose stages but `configure` digest what they read; a test works on a copy."""
+    from graph import digesting
+
+    return digesting(tmp_path_factory.mktemp("graph"))
+
+
+@pytest.fixture
+def copied(digested: Path, tmp_path: Path) -> Path:
+    """A copy of what has run: DVC has nothing of another test to put back, and its lock stays small."""
+    return shutil.copytree(digested, tmp_path / "project", symlinks=True)

@@ -3,15 +3,17 @@
 import csv
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from tasks.cells import PREPARED, Cell
 from tasks.comparison import frame
 from tasks.configuration.plan import Plan, Planned
-from tasks.tracking import record
+from tasks.tracking import record, store
 
 STEPS = 12
 
@@ -30,6 +32,15 @@ def plan(suite: str, *variants: str, fine_tune: tuple[str, ...] = (), seeds: int
         suite=suite, question="Why?", source="", seeds=[*range(seeds)], images=["drawn"], fine_tune=[*fine_tune],
         evaluation={"label_fractions": [1.0], "fine_tuning": {"epochs": 1}}, variants=planned,
     )  # fmt: skip
+
+
+def enter(folder: Path, monkeypatch: pytest.MonkeyPatch, export: Callable[[Path, str, Path], object]) -> None:
+    """Work in a folder that becomes a project, whose record goes to its own store; `export` stands for a model's."""
+    monkeypatch.chdir(folder)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(store, "_export", export)
+    begin()
 
 
 def begin(uri: str | None = None) -> None:

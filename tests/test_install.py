@@ -71,7 +71,7 @@ class TestTheLocks:
     @pytest.mark.parametrize(
         "line",
         [
-            "--index-url simple",
+            "-i simple",
             "--find-links wheels",
             "-e .",
             f"six @ file:six-1.17.0-py3-none-any.whl --hash=sha256:{'0' * 64}",

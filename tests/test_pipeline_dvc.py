@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import SMALL_SUITE, SUITE, choose_suite, clone, edit, run
-from graph import SIMCLR, digesting, executed, outcome
+from graph import SIMCLR, executed, outcome
 from ruamel.yaml import YAML
 
 from ssl_core import backbones
@@ -17,17 +17,6 @@ from ssl_core.backbones import ResNetConfig
 from tasks.cells import Cell
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return digesting(tmp_path_factory.mktemp("graph"))
-
-
-@pytest.fixture
-def project(done: Path, tmp_path: Path) -> Path:
-    """A copy of what has run: DVC has nothing of another test to put back, and its lock stays small."""
-    return shutil.copytree(done, tmp_path / "project", symlinks=True)
 
 
 def test_a_clone_runs_to_a_table_and_then_has_nothing_to_do(finished: Path) -> None:
@@ -38,64 +27,64 @@ def test_a_clone_runs_to_a_table_and_then_has_nothing_to_do(finished: Path) -> N
     assert executed(finished) == set()
 
 
-def test_a_suite_is_switched_and_switched_back_and_cells_that_both_have_are_made_once(project: Path) -> None:
+def test_a_suite_is_switched_and_switched_back_and_cells_that_both_have_are_made_once(copied: Path) -> None:
     other = SUITE | {"suite": "other", "fine_tune": []}
     other["variants"] = {"simclr": None, "simclr-still": {"method": "simclr", "augmentation": {"flip": 0.0}}}
-    YAML().dump(other, project / "suites" / "other.yaml")
-    executed(project)
-    small = outcome(project)
-    choose_suite(project, "other")
+    YAML().dump(other, copied / "suites" / "other.yaml")
+    executed(copied)
+    small = outcome(copied)
+    choose_suite(copied, "other")
     still = {"pretrain@simclr-still-0", "embed@simclr-still-0-small", "probe@simclr-still-0-small"}
-    assert executed(project) == {"configure", *still, "compare", "verdict"}
-    assert {folder.name for folder in (project / "figures").iterdir()} == {"simclr-0", "simclr-still-0"}
-    choose_suite(project, "small")
+    assert executed(copied) == {"configure", *still, "compare", "verdict"}
+    assert {folder.name for folder in (copied / "figures").iterdir()} == {"simclr-0", "simclr-still-0"}
+    choose_suite(copied, "small")
     # What the other suite left is removed from the figures, which is compare's work; no cell runs.
-    assert executed(project) <= {"compare", "verdict"}
-    assert {name: content for name, content in outcome(project).items() if name in small} == small
-    choose_suite(project, "other")
-    assert executed(project) <= {"compare", "verdict"}
-    assert executed(project) == set()
+    assert executed(copied) <= {"compare", "verdict"}
+    assert {name: content for name, content in outcome(copied).items() if name in small} == small
+    choose_suite(copied, "other")
+    assert executed(copied) <= {"compare", "verdict"}
+    assert executed(copied) == set()
 
 
-def test_an_edited_file_of_weights_runs_its_cells_and_no_other(project: Path, tmp_path: Path) -> None:
+def test_an_edited_file_of_weights_runs_its_cells_and_no_other(copied: Path, tmp_path: Path) -> None:
     given, moved = tmp_path / "given.pth", tmp_path / "moved.pth"
-    before = {file: (project / file).read_text() for file in ("params.yaml", SMALL_SUITE)}
+    before = {file: (copied / file).read_text() for file in ("params.yaml", SMALL_SUITE)}
     torch.manual_seed(1)
     network = backbones.build(ResNetConfig(name="resnet10", width=8), 16).network
     torch.save({"state_dict": network.state_dict()}, given)
-    edit(project, lambda content: content.update(weights={"given": str(given)}))
+    edit(copied, lambda content: content.update(weights={"given": str(given)}))
     variants = {"random": None, "on": {"method": "simclr", "backbone": {"weights": "given"}}}
-    edit(project, lambda content: content.update(variants=variants, fine_tune=[]), SMALL_SUITE)
+    edit(copied, lambda content: content.update(variants=variants, fine_tune=[]), SMALL_SUITE)
     cells = {"pretrain@on-0", "embed@on-0-small", "probe@on-0-small"}
-    assert executed(project) == {"weigh@given", "configure", *cells, "compare", "verdict"}
+    assert executed(copied) == {"weigh@given", "configure", *cells, "compare", "verdict"}
     first = given.read_bytes()
     torch.save({"state_dict": {key: tensor + 1 for key, tensor in network.state_dict().items()}}, given)
-    assert executed(project) == {"weigh@given", "configure", *cells, "compare", "verdict"}
+    assert executed(copied) == {"weigh@given", "configure", *cells, "compare", "verdict"}
     given.write_bytes(first)
-    assert executed(project) <= {"compare", "verdict"}
+    assert executed(copied) <= {"compare", "verdict"}
     given.rename(moved)
-    edit(project, lambda content: content.update(weights={"given": str(moved)}))
-    assert executed(project) == {"weigh@given", "configure"}
+    edit(copied, lambda content: content.update(weights={"given": str(moved)}))
+    assert executed(copied) == {"weigh@given", "configure"}
     for file, content in before.items():
-        (project / file).write_text(content)
-    assert executed(project) <= {"configure", "compare", "verdict"}
-    assert not list((project / "data" / "weights").glob("*.json"))
-    assert executed(project) == set()
+        (copied / file).write_text(content)
+    assert executed(copied) <= {"configure", "compare", "verdict"}
+    assert not list((copied / "data" / "weights").glob("*.json"))
+    assert executed(copied) == set()
 
 
-def test_two_clones_end_with_the_same_lock_whatever_one_has_run_before(done: Path, project: Path) -> None:
+def test_two_clones_end_with_the_same_lock_whatever_one_has_run_before(digested: Path, copied: Path) -> None:
     """In another folder than the first, and with nothing in its cache."""
-    shutil.rmtree(project / ".dvc" / "cache")
+    shutil.rmtree(copied / ".dvc" / "cache")
     before = SUITE | {"suite": "before", "variants": {"random": None}, "fine_tune": []}
-    YAML().dump(before, project / "suites" / "before.yaml")
-    choose_suite(project, "before")
-    executed(project)
-    choose_suite(project, "small")
-    (project / "suites" / "before.yaml").unlink()
-    assert executed(project) >= {"configure", *SIMCLR, "compare", "verdict"}
-    (known, others) = (YAML(typ="safe").load(of / "dvc.lock")["stages"] for of in (done, project))
+    YAML().dump(before, copied / "suites" / "before.yaml")
+    choose_suite(copied, "before")
+    executed(copied)
+    choose_suite(copied, "small")
+    (copied / "suites" / "before.yaml").unlink()
+    assert executed(copied) >= {"configure", *SIMCLR, "compare", "verdict"}
+    (known, others) = (YAML(typ="safe").load(of / "dvc.lock")["stages"] for of in (digested, copied))
     assert {name: stage for name, stage in others.items() if name in known} == known
-    assert outcome(done) == {name: content for name, content in outcome(project).items() if name.startswith("small")}
+    assert outcome(digested) == {name: content for name, content in outcome(copied).items() if name.startswith("small")}
 
 
 def test_weights_that_come_out_as_they_were_run_nothing_further(finished: Path, tmp_path: Path) -> None:
@@ -132,16 +121,16 @@ def test_metrics_plots_and_experiments_have_their_columns(finished: Path) -> Non
     assert "curves/simclr.csv" in plots.stdout
 
 
-def test_a_suite_that_bears_anothers_name_is_refused_by_plain_dvc(project: Path) -> None:
-    content = (project / SMALL_SUITE).read_text()
-    (project / "suites" / "second.yaml").write_text(content)
-    choose_suite(project, "second")
-    done = run("dvc", "repro", cwd=project)
-    choose_suite(project, "small")
-    (project / "suites" / "second.yaml").unlink()
+def test_a_suite_that_bears_anothers_name_is_refused_by_plain_dvc(copied: Path) -> None:
+    content = (copied / SMALL_SUITE).read_text()
+    (copied / "suites" / "second.yaml").write_text(content)
+    choose_suite(copied, "second")
+    done = run("dvc", "repro", cwd=copied)
+    choose_suite(copied, "small")
+    (copied / "suites" / "second.yaml").unlink()
     assert done.returncode != 0
     assert "stopgrad: suites/second.yaml: suite is 'small'; it must be the file's name, second" in done.stdout
-    assert executed(project) == set()
+    assert executed(copied) == set()
 
 
 @pytest.mark.parametrize(

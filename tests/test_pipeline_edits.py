@@ -1,6 +1,5 @@
 """What runs after an edit, with the real DVC."""
 
-import shutil
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -8,22 +7,11 @@ from typing import Any
 
 import pytest
 from conftest import SMALL_SUITE, edit
-from graph import RANDOM, SIMCLR, digesting, executed, outcome
+from graph import RANDOM, SIMCLR, executed, outcome
 
 from tasks import forecast
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return digesting(tmp_path_factory.mktemp("graph"))
-
-
-@pytest.fixture
-def project(done: Path, tmp_path: Path) -> Path:
-    """A copy of what has run: DVC has nothing of another test to put back, and its lock stays small."""
-    return shutil.copytree(done, tmp_path / "project", symlinks=True)
 
 
 def edits() -> list[tuple[str, str, Callable[[dict[str, Any]], object], set[str]]]:
@@ -66,9 +54,9 @@ def edits() -> list[tuple[str, str, Callable[[dict[str, Any]], object], set[str]
     ]
 
 
-def foretold(project: Path) -> set[str]:
+def foretold(copied: Path) -> set[str]:
     """The stages of cells that the forecast says will run."""
-    with chdir(project):
+    with chdir(copied):
         told = forecast.forecast()
     assert told is not None
     return {one.stage.name for one in told.costs}
@@ -80,48 +68,48 @@ def add_a_word(file: Path) -> None:
 
 @pytest.mark.parametrize(("file", "what", "change", "cells"), edits(), ids=[what for _, what, _, _ in edits()])
 def test_an_edit_runs_what_it_reaches_and_nothing_else(
-    project: Path, file: str, what: str, change: Callable[[dict[str, Any]], object], cells: set[str]
+    copied: Path, file: str, what: str, change: Callable[[dict[str, Any]], object], cells: set[str]
 ) -> None:
-    edit(project, change, file)
+    edit(copied, change, file)
     expected = {stage for stage in cells if not stage.startswith("prepare")} - {"verdict"}
-    assert foretold(project) == expected
+    assert foretold(copied) == expected
     reaches = cells - {"verdict"} or what in ("a variant less", "the question")
     compared = {"compare", "verdict"} if reaches else set()
-    assert executed(project) == {"configure", *cells, *compared}
+    assert executed(copied) == {"configure", *cells, *compared}
 
 
-def test_two_edits_of_which_neither_reaches_what_the_other_does(project: Path) -> None:
-    edit(project, lambda content: content["evaluation"]["fine_tuning"].update(max_steps=6))
+def test_two_edits_of_which_neither_reaches_what_the_other_does(copied: Path) -> None:
+    edit(copied, lambda content: content["evaluation"]["fine_tuning"].update(max_steps=6))
     weak = {"method": "simclr", "augmentation": {"name": "weak"}}
-    edit(project, lambda content: content["variants"].update({"simclr-weak": weak}), SMALL_SUITE)
+    edit(copied, lambda content: content["variants"].update({"simclr-weak": weak}), SMALL_SUITE)
     more = {"pretrain@simclr-weak-0", "embed@simclr-weak-0-small", "probe@simclr-weak-0-small"}
-    assert foretold(project) == {*more, "fine_tune@simclr-0-small"}
-    assert executed(project) == {"configure", *more, "fine_tune@simclr-0-small", "compare", "verdict"}
+    assert foretold(copied) == {*more, "fine_tune@simclr-0-small"}
+    assert executed(copied) == {"configure", *more, "fine_tune@simclr-0-small", "compare", "verdict"}
 
 
-def test_what_no_cell_stands_on_runs_none(project: Path) -> None:
+def test_what_no_cell_stands_on_runs_none(copied: Path) -> None:
     """Comments, a method and a default that the suite does not take, another objective's code, and a new objective."""
-    edit(project, lambda content: content["vicreg"]["objective"].update(variance=20.0), "methods.yaml")
-    edit(project, lambda content: content["defaults"]["pretraining"].update(batch_size=64))
-    objectives = project / "ssl_core" / "objectives"
+    edit(copied, lambda content: content["vicreg"]["objective"].update(variance=20.0), "methods.yaml")
+    edit(copied, lambda content: content["defaults"]["pretraining"].update(batch_size=64))
+    objectives = copied / "ssl_core" / "objectives"
     (objectives / "another.py").write_text('"""Another."""\n')
-    files = (project / "params.yaml", project / "methods.yaml", project / SMALL_SUITE)
+    files = (copied / "params.yaml", copied / "methods.yaml", copied / SMALL_SUITE)
     for file in (*files, objectives / "byol.py", objectives / "__init__.py"):
         add_a_word(file)
-    assert foretold(project) == set()
-    assert executed(project) == {"configure"}
+    assert foretold(copied) == set()
+    assert executed(copied) == {"configure"}
 
 
-def test_what_was_put_back_runs_nothing_and_comes_out_as_it_was(project: Path) -> None:
-    before, shown = (project / "params.yaml").read_text(), outcome(project)
-    edit(project, lambda content: content["evaluation"].update(knn_temperature=0.1))
+def test_what_was_put_back_runs_nothing_and_comes_out_as_it_was(copied: Path) -> None:
+    before, shown = (copied / "params.yaml").read_text(), outcome(copied)
+    edit(copied, lambda content: content["evaluation"].update(knn_temperature=0.1))
     probes = {"probe@random-0-small", "probe@simclr-0-small"}
-    assert foretold(project) == probes
-    assert executed(project) == {"configure", *probes, "compare", "verdict"}
-    assert outcome(project) != shown
-    (project / "params.yaml").write_text(before)
-    assert executed(project) == set()
-    assert outcome(project) == shown
+    assert foretold(copied) == probes
+    assert executed(copied) == {"configure", *probes, "compare", "verdict"}
+    assert outcome(copied) != shown
+    (copied / "params.yaml").write_text(before)
+    assert executed(copied) == set()
+    assert outcome(copied) == shown
 
 
 @pytest.mark.parametrize(
@@ -133,6 +121,6 @@ def test_what_was_put_back_runs_nothing_and_comes_out_as_it_was(project: Path) -
         ("tasks/probe.py", {"probe@random-0-small", "probe@simclr-0-small", "fine_tune@simclr-0-small"}),
     ],
 )
-def test_an_edit_of_code_runs_the_cells_that_stand_on_it(project: Path, file: str, cells: set[str]) -> None:
-    add_a_word(project / file)
-    assert executed(project) - {"configure", "compare", "verdict"} == cells
+def test_an_edit_of_code_runs_the_cells_that_stand_on_it(copied: Path, file: str, cells: set[str]) -> None:
+    add_a_word(copied / file)
+    assert executed(copied) - {"configure", "compare", "verdict"} == cells

@@ -97,11 +97,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(store, "_export", lambda _pretrained, _shown, folder: exported(folder))
-    recorded.begin()
+    recorded.enter(tmp_path, monkeypatch, lambda _pretrained, _shown, folder: exported(folder))
     finish(0)
     return tmp_path
 

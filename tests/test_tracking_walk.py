@@ -9,7 +9,7 @@ import recorded
 
 from tasks.cells import Cell
 from tasks.configuration.plan import Plan
-from tasks.tracking import champion, delivery, store
+from tasks.tracking import champion, delivery
 from tasks.tracking.courier import Curve, Run
 from tasks.tracking.store import Store
 
@@ -45,11 +45,7 @@ class Unreliable:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(store, "_export", exported)
-    recorded.begin()
+    recorded.enter(tmp_path, monkeypatch, exported)
     return tmp_path
 
 
