@@ -16,6 +16,8 @@ from flows.silent import REFUSED
 from flows.writer import as_writer
 from tasks.configuration import files
 
+NOTHING = Handed()
+"""What is handed to a cell that is run where it was started."""
 RETRY_SECONDS = [10.0, 60.0]
 """What a killed stage waits before it is tried again: a machine that had no memory may have some by then."""
 
@@ -23,9 +25,9 @@ RETRY_SECONDS = [10.0, 60.0]
 @flow(name="cell", flow_run_name="{name}", persist_result=False)
 async def cell(
     name: str = Field(description="A variant with a seed, such as simclr-0"),
-    stages: list[str] = Field(default=[], description="Which of its stages; none for those that are due"),  # noqa: B008
-    environment: dict[str, str] = Field(default={}, description="Of its processes, such as a GPU"),  # noqa: B008
-    handed: Handed = Field(default=Handed(), description="What a run of the pipeline hands to a worker"),  # noqa: B008
+    stages: list[str] = Field(default=[], description="Which of its stages; none for those that are due"),
+    environment: dict[str, str] = Field(default={}, description="Of its processes, such as a GPU"),
+    handed: Handed = Field(default=NOTHING, description="What a run of the pipeline hands to a worker"),
 ) -> State:
     """Run the stages of a cell, a variant with a seed, one after another. Ends Failed, saying why, where one fails."""
     run = CURRENT.get(None)
