@@ -1,4 +1,4 @@
-"""DVC, as Stopgrad starts it: `python -m tasks.dvc …` is `dvc …` that dies with what started it.
+"""DVC, as Stopgrad starts it: `python -m tasks.dvc …` is `dvc …` that dies with what started it, and sooner done.
 
 Where another process has DVC's locks, DVC advises to delete them; that process is named instead.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from dvc.cli import main as dvc
 from dvc.lock import LockError
 
-from tasks import workspace
+from tasks import locked, workspace
 from tasks.parent import STARTER
 
 
@@ -39,6 +39,7 @@ def holder(error: LockError) -> str:
 
 if __name__ == "__main__":
     os.environ.pop(STARTER, None)  # a stage's own is DVC
+    locked.quicken()
     # A terminal that closes tells DVC's stage too; DVC lives until that has ended, as on Ctrl-C.
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
