@@ -11,15 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tasks.cells import Cell
 
-SHORT_SECONDS = 20.0
-"""A pretraining that is over by then is not watched: opening MLflow takes seconds."""
+SHORT_SECONDS = 60.0
+"""A pretraining that is over by then is not watched: opening MLflow takes seconds of a core."""
 FLUSH_SECONDS = 5.0
 PATIENCE_SECONDS = 2.0
 """How long the last values may take at the end."""
+LOWEST = 19
+"""The courier's priority."""
 CHUNK = 1 << 16
 """What a pipe takes at once, bytes."""
 
@@ -78,6 +80,9 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tasks.tracking.courier", *arguments, str(os.getpid())]
     quiet = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     courier = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=quiet)
+    # What the pretraining leaves of the cores is enough for it.
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, courier.pid, LOWEST)
     assert courier.stdin
     os.set_blocking(courier.stdin.fileno(), False)
     return courier
