@@ -7,7 +7,7 @@ from ssl_core.data.contact_sheet import said
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
-from tasks import lacking
+from tasks import compiler, lacking
 from tasks.cells import PREPARED
 from tasks.configuration import configs
 from tasks.configuration.configs import Preparing
@@ -41,4 +41,5 @@ def counted(card: Card) -> list[str]:
 
 if __name__ == "__main__":
     with stage():
+        compiler.defer()
         main(*arguments("IMAGES"))

@@ -30,6 +30,8 @@ from ssl_core.errors import Refused
 
 WINDOW = 256
 """Images copied at once."""
+LEVELS = np.arange(256)
+"""The values of a pixel."""
 LISTED = 100
 """Files of one kind that the card names."""
 SHOWN, SHOWN_BYTES = 10, 2**23
@@ -242,9 +244,11 @@ def _moments(spool: np.ndarray, index: np.ndarray) -> tuple[tuple[float, float, 
     """Mean and standard deviation of each colour, in 0..1, from exact integer sums."""
     total, squares = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
     for start in range(0, len(index), WINDOW):
-        values = spool[index[start : start + WINDOW]].astype(np.int64)
-        total += values.sum(axis=(0, 1, 2))
-        squares += (values**2).sum(axis=(0, 1, 2))
+        values = spool[index[start : start + WINDOW]].reshape(-1, 3)
+        for colour in range(3):
+            counted = np.bincount(values[:, colour], minlength=256)
+            total[colour] += counted @ LEVELS
+            squares[colour] += counted @ LEVELS**2
     count = len(index) * spool.shape[1] * spool.shape[2]
     mean = total / count
     std = np.sqrt(squares / count - mean**2).clip(1e-3)

@@ -43,7 +43,9 @@ def named(names: Sequence[str]) -> str:
 
 def without_images(reading: Reading, read: Iterable[str], skipped: Iterable[str]) -> list[str]:
     """The folders that were seen, or that held what was left out or failed, below which no image was read."""
-    held = {parent for name in read for parent in _around(name)}
+    # Each folder once: there may be millions of names.
+    folders = {name.rpartition("/")[0] for name in read}
+    held = {parent for folder in folders for parent in _around(f"{folder}/-")}
     seen = set(reading.folders) | {str(PurePosixPath(name).parent) for name in skipped}
     lost = {folder for folder in seen if folder != "." and folder not in held}
     return sorted(folder for folder in lost if not lost.intersection(_around(folder)))
