@@ -125,13 +125,23 @@ def insert(file: Path, written: str, opening: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files first, then those with a slow test: begun last, they would leave the other processes idle."""
+    """Slow files first, then those with a slow test: begun last, they would leave the other processes idle.
+
+    One that needs what all share (`finished`) makes it at once, beside what does not need it; the others come later.
+    """
 
     def file(item: pytest.Item) -> pytest.Module | None:
         return item.getparent(pytest.Module)
 
     slow = {file(item) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (getattr(file(item), "own_markers", []) == [], file(item) not in slow))
+    needing = dict.fromkeys(file(item) for item in items if "finished" in getattr(item, "fixturenames", ()))
+    maker = next((module for module in needing if getattr(module, "own_markers", [])), None)
+
+    def place(item: pytest.Item) -> tuple[bool, ...]:
+        module = file(item)
+        return module is not maker, getattr(module, "own_markers", []) == [], module not in slow, module in needing
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

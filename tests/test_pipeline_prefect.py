@@ -38,7 +38,7 @@ def pages(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     said = [server.stdout.readline() for _ in ports]
     assert "MLflow" in said[0], said
     yield said[0].split()[-1], said[1].split()[-1].removesuffix("/deployments")
-    server.send_signal(signal.SIGINT)
+    server.terminate()  # Ctrl-C is ignored where the tests run in a script's background
     server.wait(timeout=30)
     server.stdout.close()
     for port in ports:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -42,7 +41,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     said = [server.stdout.readline() for _ in ports]
     assert said[-1].startswith("Reports"), said
     yield project, f"http://127.0.0.1:{ports['prefect']}"
-    server.send_signal(signal.SIGINT)
+    server.terminate()
     server.wait(timeout=60)
     server.stdout.close()
 
