@@ -32,8 +32,9 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-repro: $(INSTALLED) without-git ## Run what was not run, show it; SUITE=name, DATA=name, folder or archive, WEIGHTS=file, HOURS=8
-	@python -m tasks.repro --suite "$(SUITE)" --data "$(DATA)" --weights "$(WEIGHTS)" --model "$(MODEL)" --hours "$(HOURS)"
+repro: $(INSTALLED) without-git ## Run and show; SUITE=name, DATA=name, folder or archive, WEIGHTS=file, HOURS=8, SLOTS=2
+	@python -m flows.repro --suite "$(SUITE)" --data "$(DATA)" --weights "$(WEIGHTS)" --model "$(MODEL)" \
+		--hours "$(HOURS)" --slots "$(SLOTS)"
 
 export: $(INSTALLED) ## Write weights, ONNX graph and model card of VARIANT=name; SEED=0, INTO=exported, ONNX=no, EMBED=images
 	@python -m tasks.export "$(VARIANT)" $(if $(SEED),--seed "$(SEED)") $(if $(INTO),--into "$(INTO)") \

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from flows import slots
 from ssl_core.errors import Refused
+from tasks import slots
 from tasks.configuration import files, parameters
 
 

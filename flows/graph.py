@@ -67,7 +67,9 @@ class Graph:
 def read(ran: Collection[str] = ()) -> Graph:
     """The graph, and which of it is due: DVC is asked in this process, and of what stands on a due stage not at all.
 
-    `ran`: stages that are due no more, though DVC always would run them. Raises `Refused` where DVC cannot read it.
+    What a stage that is otherwise as it was has lost is given back from DVC's cache, without a process for each: the
+    figures of a suite that was switched from. `ran`: stages that are due no more, though DVC always would run them.
+    Raises `Refused` where DVC cannot read it.
     """
     found: dict[str, Stage] = {}
     try:
@@ -75,13 +77,22 @@ def read(ran: Collection[str] = ()) -> Graph:
             graph = repo.index.graph
             for stage in plan_repro(graph):
                 upstream = tuple(sorted(above.addressing for above in graph.successors(stage)))
-                due = any(found[name].due for name in upstream) or (stage.addressing not in ran and stage.changed())
+                due = any(found[name].due for name in upstream) or (stage.addressing not in ran and _is_due(stage))
                 found[stage.addressing] = Stage(name=stage.addressing, upstream=upstream, cell=_cell(stage), due=due)
     except LockError as error:
         raise Refused(workspace.busy(holder(error))) from None
     except DvcException as error:
         raise Refused(f"DVC cannot read the pipeline: {error}") from None
     return Graph(stages=list(found.values()))
+
+
+def _is_due(stage: PipelineStage) -> bool:
+    if stage.changed_stage() or stage.changed_deps():
+        return True
+    for out in stage.outs:
+        if not out.exists and out.hash_info and not out.changed_cache():
+            out.checkout(allow_missing=True)
+    return stage.changed_outs()
 
 
 def _cell(stage: PipelineStage) -> str:

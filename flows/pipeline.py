@@ -23,7 +23,6 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed, Failed
 
 from flows import artifacts, form, graph
-from flows import slots as machine
 from flows.cell import show_cell, show_stage, show_unchanged
 from flows.pool import Spread
 from flows.run import Run, current
@@ -31,6 +30,7 @@ from flows.server import Server, refuse_without
 from flows.writer import as_writer
 from ssl_core.errors import Refused
 from tasks import forecast
+from tasks import slots as machine
 from tasks.configuration import choose, files, parameters
 from tasks.stage import stage as command
 
@@ -114,10 +114,10 @@ def chosen(suite: str, images: str, seeds: int, slots: int, hours: float) -> lis
             raise Refused(f"images is '{one.strip()}', and there is none on {platform.node()}, where the pipeline runs")
     if not 0 <= seeds <= 100 or hours < 0:
         raise Refused(f"seeds is {seeds}, hours {hours:g}; 0 to 100 seeds are allowed, and 0 hours or more")
-    environments = machine.slots(parameters.load(files.read(files.PARAMS)).compute, slots)
+    environments = machine.environments(parameters.load(files.read(files.PARAMS)).compute, slots)
     with saying(say):
         choose.main(suite, images, seeds=seeds)
-        forecast.tell(None, f"{hours:g}" if hours else "", len(environments))
+        forecast.tell(None, f"{hours:g}" if hours else "", lambda: len(environments))
     return environments
 
 

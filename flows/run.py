@@ -41,9 +41,9 @@ class Run:
     `brought`: those that were done elsewhere, and are here now.
     """
 
-    def __init__(self, environments: list[dict[str, str]]) -> None:
-        """`environments`: of each cell that runs at once."""
-        self.graph: Graph = graph.read()
+    def __init__(self, environments: list[dict[str, str]], found: Graph | None = None) -> None:
+        """`environments`: of each cell that runs at once; `found`: the graph, where it was read just now."""
+        self.graph: Graph = found or graph.read()
         self.written = Written()
         self.processes = Processes()
         self.slots: asyncio.Queue[dict[str, str]] = asyncio.Queue()

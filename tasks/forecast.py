@@ -6,7 +6,7 @@ given, or more disk than is free, is refused before anything runs.
 
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,8 +153,11 @@ def gigabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
-def tell(configuration: "Configuration | None", hours: str, at_once: int = 1) -> None:
-    """Print what the suite will cost. Raises `Refused` where it is more than there is, or `hours` is no number."""
+def tell(configuration: "Configuration | None", hours: str, at_once: Callable[[], int] = lambda: 1) -> None:
+    """Print what the suite will cost. Raises `Refused` where it is more than there is, or `hours` is no number.
+
+    `at_once`: how many cells run at once; asked where some will run.
+    """
     try:
         given = float(hours) if hours else None
     except ValueError:
@@ -165,13 +168,24 @@ def tell(configuration: "Configuration | None", hours: str, at_once: int = 1) ->
     if told is None:
         print(f"{files.active_suite().stem}: what will run is known once its files of weights are read", flush=True)
         return
-    print("\n".join([said(told, at_once), *told.notes]), flush=True)
-    refuse(told, given, at_once)
+    beside = at_once() if told.costs else 1
+    print("\n".join([said(told, beside), *told.notes]), flush=True)
+    refuse(told, given, beside)
 
 
 if __name__ == "__main__":
     parser = choose.arguments("python -m tasks.forecast")
     parser.add_argument("--hours", default="", help="refuse what is predicted to take longer")
+    parser.add_argument(
+        "--slots", default="1", help="cells at once, on each GPU if any (none: as many as there is room for)"
+    )
     chosen = parser.parse_args()
+
+    def at_once() -> int:
+        """How many cells run at once, which takes PyTorch to see GPUs."""
+        from tasks import slots
+
+        return len(slots.asked(chosen.slots))
+
     with command():
-        tell(choose.main(chosen.suite, chosen.data, chosen.weights, chosen.model), chosen.hours)
+        tell(choose.main(chosen.suite, chosen.data, chosen.weights, chosen.model), chosen.hours, at_once)

@@ -438,7 +438,7 @@ def test_a_claim_on_the_shown_representation_needs_no_name_for_it(tmp_path: Path
         ({"defaults.pretraining.accumulate": 3}, "params.yaml: defaults.pretraining: accumulate is 3; it must divide"),
         ({"defaults.colours": 1}, "params.yaml: defaults.colours is not known"),
         ({"compute.device": "tpu"}, "params.yaml: compute.device is 'tpu'; allowed are 'auto', 'cpu' or 'cuda'"),
-        ({"compute.devices": 0}, "params.yaml: compute: threads is 2, devices 0; at least 1 is needed"),
+        ({"compute.devices": 0}, "params.yaml: compute: threads is 1, devices 0; at least 1 is needed"),
         ({"compute.compiled": "often"}, "params.yaml: compute.compiled is 'often'; allowed are 'auto', true or false"),
         ({"tracking.url": "x"}, "params.yaml: tracking.url is not known: did you mean uri?"),
         ({"computer": {}}, "params.yaml: computer is not known: did you mean compute?"),

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from conftest import PROJECT, SMALL_SUITE, clone, edit
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flows import artifacts, form, graph, pipeline, serve, server
+from flows import artifacts, form, graph, pipeline, repro, serve, server
 from flows.edits import Written
 from flows.graph import Graph, Stage
+from flows.lines import Lines
 from flows.processes import KILLED, Outcome
 from flows.run import Run
 from flows.schedules import keeping_schedules
@@ -71,7 +74,11 @@ class Stages:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(graph, "read", lambda: Graph(stages=stages()))
+
+    def read(ran: Collection[str] = ()) -> Graph:
+        return Graph(stages=[replace(one, due=one.name not in ran) for one in stages()])
+
+    monkeypatch.setattr(graph, "read", read)
     monkeypatch.chdir(PROJECT)
     made = Run([{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}])
     monkeypatch.setattr(made, "processes", Stages())
@@ -80,17 +87,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def said(_: str) -> None:
     """Nothing listens."""
-
-
-async def all_cells(run: Run) -> None:
-    """As the pipeline does, without Prefect."""
-
-    async def of_cell(names: list[str]) -> None:
-        async with run.slot() as environment:
-            await run.finish(names, environment, said)
-
-    await asyncio.gather(*(of_cell([stage.name for stage in cell]) for cell in run.graph.cells.values()))
-    await run.finish([stage.name for stage in run.graph.after], {}, said)
 
 
 def ran(run: Run) -> Stages:
@@ -106,17 +102,17 @@ def test_a_graph_is_what_is_before_the_cells_the_cells_and_what_is_after() -> No
 
 
 def test_cells_run_side_by_side_and_their_stages_in_order(run: Run) -> None:
-    asyncio.run(all_cells(run))
+    asyncio.run(repro.everything(run, Lines()))
     of = ran(run)
     assert of.most == 2
-    assert of.ran.index("pretrain@a-0") < of.ran.index("probe@a-0") < of.ran.index("compare") == 4
+    assert of.ran.index("pretrain@a-0") < of.ran.index("probe@a-0") < of.ran.index("compare") == 5
     assert run.failed() == ""
 
 
 def test_a_cell_that_fails_fails_alone_and_is_told_with_what_stands_on_it(run: Run) -> None:
     ran(run).saying["pretrain@a-0"] = 1, ["stopgrad: the images have no colours"]
-    asyncio.run(all_cells(run))
-    assert sorted(ran(run).ran) == ["pretrain@a-0", "pretrain@b-0", "probe@b-0"]
+    asyncio.run(repro.everything(run, Lines()))
+    assert sorted(ran(run).ran) == ["configure", "pretrain@a-0", "pretrain@b-0", "probe@b-0"]
     assert run.failed() == (
         "not done: pretrain@a-0 (the images have no colours); nor what stands on that: probe@a-0, compare"
     )
@@ -126,6 +122,33 @@ def test_a_cell_that_fails_fails_alone_and_is_told_with_what_stands_on_it(run: R
         {"cell": "b-0", "state": "done", "missing": "", "why": ""},
         {"cell": "", "state": "not done", "missing": "compare", "why": ""},
     ]  # fmt: skip
+
+
+def test_what_stages_say_stands_behind_their_names(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    ran(run).saying["pretrain@a-0"] = 0, ["Running stage 'pretrain@a-0':", "> python -m", " 33%|###  | 1/3", "a remark"]
+    ran(run).saying["probe@b-0"] = 1, ["stopgrad: no", "ERROR: failed to reproduce 'probe@b-0': failed to run"]
+    asyncio.run(repro.everything(run, Lines()))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("configure")] == ["configure: done", "configure: 0 s, 5 to go"]
+    assert next(line for line in lines if line.startswith("pretrain@a-0")) == "pretrain@a-0: a remark"
+    assert "probe@b-0: stopgrad: no" in lines
+    assert any(re.fullmatch(r"probe@b-0: not done, \d to go", line) for line in lines)
+    assert not [line for line in lines if "%" in line or "> python" in line or "ERROR" in line]
+
+
+def test_a_terminal_has_a_line_below_that_says_how_far_all_are(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = Lines()
+    with lines.of("pretrain@a-0", run) as a, lines.of("pretrain@b-0", run) as b:
+        a(" 33%|###  | 1/3")
+        b("a remark")
+    written = capsys.readouterr().out.split("\r\033[K")
+    assert "pretrain@a-0 33 % · pretrain@b-0" in written
+    assert "pretrain@b-0: a remark\n" in written
+    assert all(len(line.rstrip("\n")) < 40 for line in written)
 
 
 @pytest.mark.parametrize(
@@ -410,6 +433,19 @@ def test_of_the_real_graph_what_is_due_is_what_dvc_would_run(finished: Path, tmp
     shutil.copytree(finished, project, symlinks=True)
     with chdir(project):
         assert not [stage.name for stage in graph.read().stages if stage.due]
+        lost = Path("figures/simclr-0/probe/small/figures.csv")
+        kept = lost.read_bytes()
+        # What DVC's cache has is given back, as when a suite is switched to.
         shutil.rmtree("figures/simclr-0/probe")
+        assert not [stage.name for stage in graph.read().stages if stage.due]
+        assert lost.read_bytes() == kept
+        # What was changed is nobody's to put back; what the cache has lost is made again.
+        lost.chmod(0o644)
+        lost.write_text("mine")
         due = [stage.name for stage in graph.read().stages if stage.due]
-    assert due == ["probe@simclr-0-small", "compare", "verdict"]
+        assert due == ["probe@simclr-0-small", "compare", "verdict"]
+        assert lost.read_text() == "mine"
+        shutil.rmtree("figures/simclr-0/probe")
+        shutil.rmtree(".dvc/cache/files")
+        due = [stage.name for stage in graph.read().stages if stage.due]
+    assert "probe@simclr-0-small" in due

@@ -36,11 +36,11 @@ TORTURE = int(os.environ.get("STOPGRAD_KILLS", "0"))
 """How many kills of real stages `make torture` asks for."""
 SLOW = ("pretrain", "embed", "probe", "fine_tune", "compare", "verdict")
 MADE = ("configs", "cells", "figures", "data/prepared")
-REPRO = ("python", "-m", "tasks.repro")
+REPRO = ("python", "-m", "flows.repro")
 FLOW = ("python", "-m", "flows.pipeline", "--slots", "2")
 LOADS = "a stage's process"
 VICTIMS = {
-    "the command": ("tasks.repro", "flows.pipeline"),
+    "the command": ("flows.repro", "flows.pipeline"),
     "DVC": ("tasks.dvc",),
     "a stage": tuple(f"tasks.{name} " for name in ("configure", "prepare", *SLOW)),
     LOADS: ("tasks.loader", "compile_worker", "tasks.tracking."),

@@ -20,7 +20,7 @@ class Compute:
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = 2
+    threads: int = 1
     devices: int = 1
     compiled: Literal["auto", True, False] = "auto"
 

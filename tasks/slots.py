@@ -2,18 +2,37 @@
 
 import os
 
+import psutil
 import torch
 
 from ssl_core.errors import Refused
+from tasks.configuration import files, parameters
 from tasks.configuration.compute import Compute
+
+CELL_BYTES = 2 * 2**30
+"""What a small cell takes at its peak, with room beside it."""
+
+
+def asked(slots: str = "") -> list[dict[str, str]]:
+    """The environment of each cell that runs at once, as params.yaml and the machine have it; or of so many, a number.
+
+    Raises `Refused` where it is no number, or there is no place for as many.
+    """
+    compute = parameters.load(files.read(files.PARAMS)).compute
+    if slots and not slots.isdecimal():
+        raise Refused(f"SLOTS is {slots}; a number of cells at once is needed, 1 to {cores()}")
+    return environments(compute, int(slots) if slots else usual(compute))
 
 
 def usual(compute: Compute) -> int:
-    """How many cells run at once where nobody says otherwise: one on each GPU; on CPUs, cores by threads."""
-    return 1 if gpu_groups(compute) else max(1, cores() // (compute.threads * compute.devices))
+    """How many cells run at once where nobody says otherwise: one on each GPU; on CPUs, by cores and by memory."""
+    if gpu_groups(compute):
+        return 1
+    room = psutil.virtual_memory().available // CELL_BYTES
+    return max(1, min(cores() // (compute.threads * compute.devices), room))
 
 
-def slots(compute: Compute, at_once: int) -> list[dict[str, str]]:
+def environments(compute: Compute, at_once: int) -> list[dict[str, str]]:
     """The environment of each cell that runs at once; `at_once`: how many, on each GPU if there are any.
 
     On GPUs each environment names the `compute.devices` GPUs that a stage sees. Raises `Refused` where the machine has
