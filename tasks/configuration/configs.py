@@ -1,6 +1,7 @@
 """The configurations that the stages read, each one file: how `configure` writes them, how a stage reads its own."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -189,8 +190,13 @@ def planned(configuration: Configuration) -> Plan:
 
 def plain(kind: Any, content: Any) -> Any:
     """Validated content of a kind as plain mappings, lists and values."""
-    adapter = TypeAdapter(kind)
+    adapter = _adapter(kind)
     return adapter.dump_python(adapter.validate_python(content), mode="json")
+
+
+@functools.cache  # building one takes longer than all that it does for a variant
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _shared(evaluation: Evaluation) -> EvaluationConfig:
