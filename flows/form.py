@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ssl_core.errors import Refused
 from tasks import slots
-from tasks.configuration import files, parameters
+from tasks.configuration import files
 
 
 def suite() -> Any:
@@ -78,7 +78,7 @@ def present_images() -> str:
 def usual_slots() -> int:
     """How many cells run at once on this machine where nobody says otherwise."""
     try:
-        return slots.usual(parameters.load(files.read(files.PARAMS)).compute)
+        return slots.usual(slots.declared())
     except Refused:
         return 1
 

@@ -31,7 +31,7 @@ from flows.writer import as_writer
 from ssl_core.errors import Refused
 from tasks import forecast
 from tasks import slots as machine
-from tasks.configuration import choose, files, parameters
+from tasks.configuration import choose
 from tasks.stage import stage as command
 
 CANCEL_SECONDS = 5.0
@@ -114,7 +114,7 @@ def chosen(suite: str, images: str, seeds: int, slots: int, hours: float) -> lis
             raise Refused(f"images is '{one.strip()}', and there is none on {platform.node()}, where the pipeline runs")
     if not 0 <= seeds <= 100 or hours < 0:
         raise Refused(f"seeds is {seeds}, hours {hours:g}; 0 to 100 seeds are allowed, and 0 hours or more")
-    environments = machine.environments(parameters.load(files.read(files.PARAMS)).compute, slots)
+    environments = machine.environments(machine.declared(), slots)
     with saying(say):
         choose.main(suite, images, seeds=seeds)
         forecast.tell(None, f"{hours:g}" if hours else "", lambda: len(environments))

@@ -18,10 +18,15 @@ def asked(slots: str = "") -> list[dict[str, str]]:
 
     Raises `Refused` where it is no number, or there is no place for as many.
     """
-    compute = parameters.load(files.read(files.PARAMS)).compute
+    compute = declared()
     if slots and not slots.isdecimal():
         raise Refused(f"SLOTS is {slots}; a number of cells at once is needed, 1 to {cores()}")
     return environments(compute, int(slots) if slots else usual(compute))
+
+
+def declared() -> Compute:
+    """What params.yaml says of it."""
+    return parameters.load(files.read(files.PARAMS)).compute
 
 
 def usual(compute: Compute) -> int:
