@@ -27,6 +27,8 @@ def run(*command: str) -> int:
     signal ended has the code that a shell gives it, 128 + the signal.
     """
     process = subprocess.Popen(["python", "-m", *command], env=environment())
+    # Where this process ignores Ctrl-C (`&` in a script), so does that one.
+    asked = signal.SIGTERM if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT
     try:
         code = process.wait()
         return code if code >= 0 else 128 - code
@@ -34,17 +36,15 @@ def run(*command: str) -> int:
         end([process], asked=None)
         raise
     finally:
-        end([process])
+        end([process], asked)
 
 
 def end(processes: Iterable[subprocess.Popen], asked: signal.Signals | None = signal.SIGINT) -> None:
     """End processes with all that they started: asked as by Ctrl-C, and killed where that takes too long.
 
     Ctrl-C is what DVC leaves to its stage, which then removes what it has half written: any other signal ends `dvc` at
-    once, and that kills the stage. Where this process ignores Ctrl-C (`&` in a script), so do they.
+    once, and that kills the stage.
     """
-    if asked == signal.SIGINT and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        asked = signal.SIGTERM
     trees = [one for process in processes if process.poll() is None for one in _tree(process.pid)]
     if asked:
         _send(trees, asked)

@@ -37,6 +37,9 @@ def follow() -> None:
     if starter:
         if os.getppid() != int(starter):
             os._exit(1)
+        # No terminal interrupts the leader of a session but what started it, which may ignore Ctrl-C itself (`&`).
+        if os.getsid(0) == os.getpid():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     # The leader of a group of its own (a process of torchrun's) has a parent that follows DVC itself.
     elif STAGE in os.environ and os.getpgrp() != os.getpid():
         _die_with_dvc()

@@ -15,6 +15,8 @@ from ssl_core.errors import Refused
 from tasks import workspace
 from tasks.parent import STAGE
 
+AGAIN_SECONDS = 0.1
+"""Until what was swallowed is raised again: the callback has ended by then."""
 PATIENCE_SECONDS = 2.0
 """Of a data-parallel process: where all refuse the same, the first one's sentence ends the others before they speak."""
 
@@ -103,7 +105,8 @@ def _end_as_by_ctrl_c() -> None:
     """Have what this process is told to end by raise in its main thread, so that what is half written is removed.
 
     What is ignored stays so, as nohup has it. A stage is told twice, by a terminal and by what started it: while it
-    removes what it has written it is not disturbed again.
+    removes what it has written it is not disturbed again. What a library's callback happens to run, Python swallows the
+    exception of (an import's was seen to); it is raised again then.
     """
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -112,6 +115,19 @@ def _end_as_by_ctrl_c() -> None:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
+    def swallowed(what: "sys.UnraisableHookArgs") -> None:
+        error = what.exc_value
+        if not isinstance(error, KeyboardInterrupt | SystemExit):
+            sys.__unraisablehook__(what)
+            return
+
+        def again(*_: object) -> None:
+            raise error
+
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+    sys.unraisablehook = swallowed
     for number in ends:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, end)

@@ -164,15 +164,20 @@ def test_a_stage_that_fails_stops_what_stands_on_it_alone(
     assert not (project / "cells" / "simclr-0").exists() or not any((project / "cells" / "simclr-0").iterdir())
 
 
-def test_a_flow_that_is_ended_ends_its_stages(finished: Path, pages: tuple[str, str], tmp_path: Path) -> None:
+def test_a_flow_that_is_ended_ends_its_stages_also_where_ctrl_c_is_ignored(
+    finished: Path, pages: tuple[str, str], tmp_path: Path
+) -> None:
     project = with_cache(finished, tmp_path)
     edit(project, lambda content: content["defaults"]["pretraining"].update(epochs=10_000), SMALL_SUITE)
     environment = ENVIRONMENT | {"PREFECT_API_URL": f"{pages[1]}/api"}
-    flow = subprocess.Popen([sys.executable, "-m", "flows.pipeline", "--slots", "2"], cwd=project, env=environment)
+    deaf = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]  # as `&` in a script makes it
+    command = [*deaf, sys.executable, "-m", "flows.pipeline", "--slots", "2"]
+    flow = subprocess.Popen(command, cwd=project, env=environment)
     started = project / "cells" / "simclr-0" / ".pretrain.partial"
     until = time.monotonic() + 90
     while not started.exists() and time.monotonic() < until:
         time.sleep(0.5)
+    assert started.exists()
     flow.send_signal(signal.SIGTERM)
     assert flow.wait(timeout=60) != 0
     left = [pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and _works_in(pid, project)]

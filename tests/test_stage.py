@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +87,40 @@ def test_the_command_says_the_sentence_and_exits_with_1(tmp_path: Path) -> None:
         "tasks.configure` first"
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_told_to_end_within_a_librarys_callback_it_ends_all_the_same(
+    told: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    work = f"""
+import pathlib, signal, time, weakref
+from tasks.stage import atomic_folder, stage
+class Thing: pass
+with stage(), atomic_folder(pathlib.Path({str(tmp_path / "out")!r})) as folder:
+    (folder / "half").touch()
+    thing = Thing()
+    kept = weakref.ref(thing, lambda _: signal.raise_signal({told}))
+    del thing
+    print("swallowed", flush=True)
+    time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", work], cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "swallowed\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_in_a_session_of_its_own_hears_ctrl_c_also_where_its_starter_ignores_it(tmp_path: Path) -> None:
+    for name in ("__init__", "parent"):
+        (tmp_path / "tasks").mkdir(exist_ok=True)
+        shutil.copy(PROJECT / "tasks" / f"{name}.py", tmp_path / "tasks")
+    (tmp_path / "tasks" / "hears.py").write_text("import signal\nprint(signal.getsignal(signal.SIGINT).__class__)\n")
+    starts = """
+import os, subprocess, sys
+for own in (True, False):
+    environment = os.environ | {"STOPGRAD_STARTER": str(os.getpid())}
+    subprocess.run([sys.executable, "-m", "tasks.hears"], env=environment, start_new_session=own)
+"""
+    deaf = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    done = subprocess.run([*deaf, sys.executable, "-c", starts], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["<class 'builtin_function_or_method'>", "<enum 'Handlers'>"], done.stderr
