@@ -1,6 +1,7 @@
 """Tensors of a file that people have, in a network: found wherever they lie, and refused where they are of another."""
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from every_objective import SIZE
 from torch import Tensor, nn
 
 from ssl_core import backbones
-from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.backbones import ResNetConfig, TimmConfig, ViTConfig
 from ssl_core.backbones.fitting import fit
 from ssl_core.errors import Refused
 
@@ -175,3 +176,79 @@ def test_timms_positions_are_interpolated_as_timm_does() -> None:
     assert "pos_embed interpolated to this input size" in str(fitted)
     on_meta = {key: tensor.to("meta") for key, tensor in given.items()}
     assert fit(timm.create_model("test_vit", num_classes=0, img_size=64).to("meta"), on_meta).resized == ["pos_embed"]
+
+
+def with_registers(timms: Tensors) -> Tensors:
+    """DINOv2's own names: the class token has a position, and registers another name."""
+    given, place = dict(timms), torch.randn(1, 1, 384)
+    given["register_tokens"] = given.pop("reg_token")
+    given["cls_token"] = given["cls_token"] - place
+    given["pos_embed"] = torch.cat([place, given["pos_embed"]], dim=1)
+    return given | {"mask_token": torch.zeros(1, 384)}
+
+
+def convnext(timms: Tensors) -> Tensors:
+    """ConvNeXt's own names."""
+    renamed = [
+        (r"^stem\.", "downsample_layers.0."),
+        (r"stages\.(\d+)\.downsample\.", r"downsample_layers.\1."),
+        (r"stages\.(\d+)\.blocks\.", r"stages.\1."),
+        ("conv_dw", "dwconv"),
+        (r"mlp\.fc", "pwconv"),
+        (r"head\.norm", "norm"),
+    ]
+    given: Tensors = {}
+    for key, tensor in timms.items():
+        for ours, theirs in renamed:
+            key = re.sub(ours, theirs, key)
+        given[key] = tensor
+    return given
+
+
+def dinov3(timms: Tensors) -> Tensors:
+    """DINOv3's own names, and what its files have beside."""
+    names = {"reg_token": "storage_tokens", "gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"}
+    given: Tensors = {}
+    for key, tensor in timms.items():
+        *first, last = key.split(".")
+        given[".".join([*first, names.get(last, last)])] = tensor
+    given["rope_embed.periods"] = torch.zeros(16)
+    return given | {"blocks.0.attn.qkv.bias": torch.zeros(1152), "mask_token": torch.zeros(1, 384)}
+
+
+@pytest.mark.parametrize(
+    ("model", "authors", "prefix"),
+    [
+        ("vit_small_patch14_reg4_dinov2", with_registers, "teacher.backbone."),
+        ("vit_small_patch16_dinov3", dinov3, ""),
+        ("convnext_atto", convnext, ""),
+        ("convnext_atto", convnext, "module."),
+    ],
+)
+def test_an_authors_names_are_converted_by_timm(
+    model: str, authors: Callable[[Tensors], Tensors], prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [backbones.build(TimmConfig(name="timm", model=model), 112).eval() for _ in range(2)]
+    timms = {key: tensor + 0.01 * torch.randn_like(tensor) for key, tensor in made[0].network.state_dict().items()}
+    made[0].network.load_state_dict(timms)
+    given = behind(prefix, authors(timms))
+    images = torch.rand(2, 3, 112, 112)
+    fitted = fit(made[1].network, given)
+    assert (fitted.prefix, fitted.count) == (prefix, len(timms))
+    assert "named as its authors do, and converted by timm" in str(fitted)
+    with torch.no_grad():
+        torch.testing.assert_close(made[1](images), made[0](images), rtol=1e-4, atol=1e-4)
+    on_meta = {key: tensor.to("meta") for key, tensor in given.items()}
+    assert fit(made[1].network.to("meta"), on_meta) == fitted
+    given.pop(f"{prefix}norm.weight")
+    with pytest.raises(Refused, match=r"tensors of this network|of another one"):
+        fit(made[0].network, given)
+    assert capsys.readouterr().out == ""
+
+
+def test_positions_of_another_count_of_tokens_are_a_sentence() -> None:
+    made = backbones.build(TimmConfig(name="timm", model="vit_tiny_patch16_224"), 64).network
+    given = dict(made.state_dict())
+    given["pos_embed"] = torch.zeros(1, given["pos_embed"].shape[1] + 4, 192)
+    with pytest.raises(Refused, match="pos_embed"):
+        fit(made, given)

@@ -1,12 +1,18 @@
 """Tensors of a file that people have, into a network: wherever they lie in the file, and nothing by half.
 
 A file's keys are a network's own behind a prefix, as `state_dict.module.`, `teacher.backbone.` or `_orig_mod.`: the one
-behind which most of the network's tensors are found. So no list of wrappers is kept.
+behind which most of the network's tensors are found. So no list of wrappers is kept. Where a network is timm's, the
+keys may be its authors' (DINOv2's registers, DINOv3's, ConvNeXt's own): timm has a module's conversion of those.
 """
 
+import io
+import itertools
+import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -30,7 +36,7 @@ NAMED = 5
 class Fitted:
     """What was loaded: `count` tensors behind `prefix`, which `others` fitted as well; `left` were heads.
 
-    `resized` are positions that were interpolated to the network's grid.
+    `resized` are positions that were interpolated to the network's grid; `converted`: the keys were the authors'.
     """
 
     count: int
@@ -38,11 +44,14 @@ class Fitted:
     others: list[str]
     left: list[str]
     resized: list[str]
+    converted: bool = False
 
     def __str__(self) -> str:
         said = [f"{self.count} tensors"]
         if self.others:
             said.append(f"those of {self.prefix or 'the top'}, not of {', '.join(self.others)}")
+        if self.converted:
+            said.append("named as its authors do, and converted by timm")
         if self.left:
             said.append(f"without its heads ({_listed(self.left)})")
         if self.resized:
@@ -58,15 +67,20 @@ def fit(network: nn.Module, tensors: Mapping[str, Tensor]) -> Fitted:
     another network, which then stays as it was; its sentence goes on from the file's name: "has 12 of the 240 …".
     """
     wanted: dict[str, Tensor] = {key: one for key, one in network.state_dict().items() if isinstance(one, Tensor)}
-    prefix, *others = _prefixes(wanted, tensors) or [""]
+    prefix, *others = _prefixes(wanted, tensors) or [_shared(tensors)]
     given = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
     resized = _interpolated(network, wanted, given)
-    for sentence in _differences(wanted, given):
+    sentence = next(_differences(wanted, given), "")
+    converted = _converted(network, wanted, given) if sentence else None
+    if sentence and converted is None:
         raise Refused(sentence)
+    given = converted or given
     loaded = {key: given[key] for key in wanted if key in given}
     network.load_state_dict(loaded, strict=False)
     left = [key for key in given if key not in wanted]
-    return Fitted(count=len(loaded), prefix=prefix, others=others, left=left, resized=resized)
+    return Fitted(
+        count=len(loaded), prefix=prefix, others=others, left=left, resized=resized, converted=converted is not None
+    )
 
 
 def _prefixes(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> list[str]:
@@ -83,6 +97,13 @@ def _prefixes(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> li
     return sorted(best, key=lambda prefix: (AVERAGES.search(prefix) is None, prefix))
 
 
+def _shared(tensors: Mapping[str, Tensor]) -> str:
+    """What all keys begin with, whole parts of it: what the first and the last of them in order do."""
+    first, last = (name(tensors, default="").split(".")[:-1] for name in (min, max))
+    common = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(f"{part}." for part, _ in common)
+
+
 def _interpolated(network: nn.Module, wanted: Mapping[str, Tensor], given: dict[str, Tensor]) -> list[str]:
     """Bring the learnt positions of timm's transformers to the network's grid, in `given`; gives their keys."""
     key = "pos_embed"
@@ -95,8 +116,26 @@ def _interpolated(network: nn.Module, wanted: Mapping[str, Tensor], given: dict[
 
     rows, columns = embed.grid_size
     beside = wanted[key].shape[1] - rows * columns
+    if math.isqrt(places := given[key].shape[1] - beside) ** 2 != places:  # with others beside them than these
+        return []
     given[key] = resample_abs_pos_embed(given[key].float(), new_size=[rows, columns], num_prefix_tokens=beside)
     return [key]
+
+
+def _converted(
+    network: nn.Module, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> dict[str, Tensor] | None:
+    """An authors' tensors by timm's names, where the network is timm's and they then fit."""
+    module = type(network).__module__
+    convert = getattr(sys.modules[module], "checkpoint_filter_fn", None) if module.startswith("timm.") else None
+    if convert is None:
+        return None
+    try:
+        with redirect_stdout(io.StringIO()):
+            named: dict[str, Tensor] = convert(dict(given), network)
+    except Exception:  # it is made for its authors' files, and may fall over any other
+        return None
+    return None if any(_differences(wanted, named)) else named
 
 
 def _differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Iterator[str]:
