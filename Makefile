@@ -50,15 +50,17 @@ without-git: $(INSTALLED)
 
 # A file's tests have one thread: as many processes as cores would else start as many threads each.
 test: export OMP_NUM_THREADS := 1
-test: $(INSTALLED) ## Run the tests, several files at once
+test: $(INSTALLED) ## Run the tests, several files at once; ALL=1 those too that few edits touch, as CI does
 	@$(SAY) git ls-files --error-unmatch Makefile > /dev/null 2>&1 || \
 		say "the tests copy what git tracks: install git, and work in a clone, or say git init and git add -A here"
-	@python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+		$(if $(ALL),,-m "not thorough")
 
 # In a folder below /tmp, beside nothing else: it kills what works in that folder alone.
 torture: $(INSTALLED) ## Kill a real suite at KILLS=100 instants drawn from SEED=15, and what else takes long; an hour or more
 	@STOPGRAD_LONG=1 STOPGRAD_KILLS="$(or $(KILLS),100)" STOPGRAD_SEED="$(or $(SEED),15)" \
-		python -m pytest -q -rA tests/test_kills.py tests/test_many_machines.py tests/test_prefect_page.py tests/test_writers.py
+		python -m pytest -q -rA tests/test_kills.py tests/test_many_machines.py tests/test_prefect_page.py \
+		tests/test_tracking_servers.py tests/test_writers.py
 
 check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@ruff check

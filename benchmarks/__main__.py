@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import page, peers, precision, pretraining, stages
+from benchmarks import embedding, page, peers, precision, pretraining, stages
 from benchmarks.page import Section
 from tasks.stage import keep_freed_memory
 
@@ -35,6 +35,7 @@ def main() -> None:
         lambda: [pretraining.section(quick)],
         lambda: precision.sections(quick),
         lambda: [peers.evaluation_section(quick)],
+        lambda: [embedding.section(quick)],
         lambda: of_gpu(options.gpu),
     ]
     keep_freed_memory()  # as the stages do; it serves all contenders

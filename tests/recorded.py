@@ -109,7 +109,7 @@ def compare(of: Plan) -> None:
 
 def check(client: Any, of: Plan) -> None:
     """The suite's runs in a store are what its table shows, each once, whole and ended."""
-    experiment = client.get_experiment_by_name("drawn").experiment_id
+    experiment = client.get_experiment_by_name(of.images[0]).experiment_id
     found = client.search_runs([experiment], f"tags.`suite.{of.suite}` = 'true'")
     with (of.results / "comparison.csv").open() as opened:
         table = list(csv.DictReader(opened))
@@ -121,11 +121,16 @@ def check(client: Any, of: Plan) -> None:
         names = record.figures(of, cell)
         assert {name: run.data.metrics[name] for name in names} == names
         assert Counter(names.values()) == Counter(float(row["value"]) for row in rows)
-        sent = [(one.step, repr(one.value)) for one in client.get_metric_history(run.info.run_id, "pretrain/loss")]
-        assert sorted(sent) == sorted((step, repr(value)) for step, _, value in record.curves(cell))
-        assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {
-            "figures", "pictures", f"{cell.variant}.yaml",
-        }  # fmt: skip
+        curves = list(record.curves(cell))
+        sent = [
+            (name, one.step, repr(one.value))
+            for name in {name for _, name, _ in curves}
+            for one in client.get_metric_history(run.info.run_id, name)
+        ]
+        assert sorted(sent) == sorted((name, step, repr(value)) for step, name, value in curves)
+        pictures = {"pictures"} if (cell.folder("pretrain") / "pictures").exists() else set[str]()
+        kept = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert kept >= {"figures", f"{cell.variant}.yaml"} | pictures
     # Nothing that says it is current, or goes on, is of another record of these cells.
     for run in client.search_runs([experiment]):
         if run.data.tags.get("variant") in of.variants and run.info.run_id not in {one.info.run_id for one in found}:

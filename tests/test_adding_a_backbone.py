@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT, choose_suite, clone, insert, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 PAGE = PROJECT / "docs" / "adding-a-backbone.md"
 NEW = ("ssl_core/backbones/convmixer.py", "tests/test_convmixer.py", "suites/convmixer.yaml")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, clone, insert, run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 PAGE = PROJECT / "docs" / "adding-an-objective.md"
 
 

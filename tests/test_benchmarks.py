@@ -39,6 +39,7 @@ def arrays(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_script_for_a_gpu_machine_runs_on_a_bare_cpu(bare: dict[str, str], arrays: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--tiny", "--minutes", "9"]

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from tasks.cells import Cell
 from tasks.tracking import observations, record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 SIMCLR = Cell(variant="simclr", seed=0)
 STUBS = ("prepare", "pretrain", "embed", "probe", "fine_tune", "compare", "verdict")
 # What stands for a stage that measures: it leaves an observation, as the real one does.

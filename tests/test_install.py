@@ -139,6 +139,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.usefixtures("registry")
 class TestTheRegistry:
     @pytest.mark.parametrize("python", PYTHONS)

@@ -49,6 +49,7 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "more"), [*((name, False) for name in EVERY), *((name, True) for name in WITH_MORE)])
 def test_two_halves_give_the_losses_and_weights_of_the_whole(
     name: str, more: bool, of_two: dict[str, dict], monkeypatch: pytest.MonkeyPatch
@@ -65,6 +66,7 @@ def test_two_halves_give_the_losses_and_weights_of_the_whole(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_batch_in_parts_is_the_same_in_two_processes(of_two: dict[str, dict]) -> None:
     alone = weights(run(config=SIMCLR, accumulate=2, **SETTINGS)[0])
     moved = (alone - weights(run(config=SIMCLR, epochs=0)[0])).norm()
@@ -72,11 +74,13 @@ def test_a_batch_in_parts_is_the_same_in_two_processes(of_two: dict[str, dict]) 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_go_on_from_one_checkpoint(of_two: dict[str, dict]) -> None:
     assert of_two["resumed"]["same"].all()
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_processes_share_one_draw_and_one_gradient(of_two: dict[str, dict]) -> None:
     torch.manual_seed(5)
     assert torch.equal(of_two["pieces"]["drawn"], torch.randn(6, 3))
@@ -89,6 +93,7 @@ def test_the_processes_share_one_draw_and_one_gradient(of_two: dict[str, dict]) 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_batch_norm_is_that_of_the_whole_batch(of_two: dict[str, dict]) -> None:
     pieces = of_two["pieces"]
     torch.manual_seed(7)

@@ -71,6 +71,7 @@ def test_bytes_and_overheads_are_no_charts() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_page_opens_on_accuracies_best_on_val_first(finished: Path, tmp_path: Path, monkeypatch: Any) -> None:
     from flows import serve
     from tasks.configuration import plan as plans

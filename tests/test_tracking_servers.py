@@ -19,14 +19,15 @@ from typing import Any
 import httpx
 import pytest
 import recorded
-from conftest import PROJECT
+from conftest import ENVIRONMENT, PROJECT, choose_suite, clone, edit, run
 
 from tasks.cells import Cell
+from tasks.configuration import plan as plans
 from tasks.tracking import delivery, live, moved, patience, store
 from tasks.tracking.courier import Curve, Run
 from tasks.tracking.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 SUITE = recorded.plan("first", "random", "simclr", fine_tune=("simclr",))
 SIMCLR = Cell(variant="simclr", seed=0)
 KILLS = 20
@@ -148,6 +149,50 @@ def test_a_server_killed_at_any_instant_has_it_all_afterwards(
     server.start()
     assert delivered()
     recorded.check(Store("drawn").client, SUITE)
+    server.kill()
+
+
+@pytest.mark.skipif("STOPGRAD_LONG" not in os.environ, reason="takes minutes: make torture runs it")
+def test_real_stages_whose_server_is_killed_at_any_instant_are_recorded_whole(
+    tmp_path: Path, forge: "subprocess.Popen[str]", fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite `smoke`, again and again with another seed, until the server was killed so often."""
+    project = clone(tmp_path / "project")
+    choose_suite(project, "smoke")
+    watching = project / "tasks" / "tracking" / "live.py"
+    code = watching.read_text()
+    for name, value in (("SHORT", "60.0"), ("FLUSH", "5.0")):  # so short a pretraining is not watched else
+        assert f"{name}_SECONDS = {value}\n" in code
+        code = code.replace(f"{name}_SECONDS = {value}\n", f"{name}_SECONDS = 0.2\n")
+    watching.write_text(code)
+    shutil.copy(fresh, tmp_path / "server.db")
+    server = Server(forge, f"sqlite:///{tmp_path / 'server.db'}", tmp_path / "artifacts")
+    edit(project, lambda content: content["tracking"].update(uri=server.uri))
+    drawn, kills = random.Random(14), 0
+    for seed in range(KILLS):
+        edit(project, lambda content, seeds=[seed]: content.update(seeds=seeds), "suites/smoke.yaml")
+        with (tmp_path / "said").open("w") as said:
+            running = subprocess.Popen(
+                [sys.executable, "-m", "flows.repro"], cwd=project, env=ENVIRONMENT, stdout=said, stderr=said
+            )
+        while running.poll() is None:
+            server.start()
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(drawn.uniform(0.1, 3.0))
+            kills += running.poll() is None
+            server.kill()
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(drawn.uniform(0.0, 2.0))
+        assert running.returncode == 0, (tmp_path / "said").read_text()[-5000:]
+        assert "Traceback" not in (tmp_path / "said").read_text()
+        if kills >= KILLS:
+            break
+    server.start()
+    monkeypatch.chdir(project)
+    shown = run("python", "-m", "tasks.show", cwd=project)
+    assert shown.returncode == 0
+    assert "not recorded" not in shown.stdout
+    recorded.check(Store("small").client, plans.read())
     server.kill()
 
 

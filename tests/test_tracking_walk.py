@@ -123,6 +123,7 @@ class Walk:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_current_runs_are_the_table_after_any_sequence(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walk = Walk(0, monkeypatch)
     steps = (walk.show, walk.show, walk.edit_or_revert, walk.edit_or_revert, walk.switch, walk.pretrain_a_part)
