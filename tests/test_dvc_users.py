@@ -10,7 +10,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from conftest import ENVIRONMENT, PROJECT, SMALL_SUITE, clone, run
+from conftest import ENVIRONMENT, PROJECT, SMALL_SUITE, clone, edit, run
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
@@ -176,13 +176,15 @@ def test_metrics_and_plots_are_compared_without_a_network(finished: Path, tmp_pa
     changed = json.loads(dvc("metrics", "diff", "--json", cwd=project))["results/small/metrics.json"]
     assert changed["simclr"]["new"] == 0.75
     assert changed["simclr"]["diff"] == pytest.approx(0.75 - changed["simclr"]["old"])
-    plots = dvc("plots", "diff", "--json", cwd=project)
-    (curve,) = json.loads(plots)["data"]["results/small/curves/simclr.csv"]
+    # Without a revision DVC compares with HEAD where git sees a change, as after an edit; what it sees not is the results'.
+    edit(project, lambda content: content["simclr"]["objective"].update(temperature=0.5), "methods.yaml")
+    (curve,) = json.loads(dvc("plots", "diff", "--json", cwd=project))["data"]["results/small/curves/simclr.csv"]
+    assert sorted(curve["revisions"]) == ["HEAD", "workspace"]
     rows = curve["content"]["data"]["values"]
-    assert "workspace" in {row["rev"] for row in rows}
     assert [row["loss"] for row in rows if row["rev"] == "workspace"] == ["4.25"]
+    assert len([row for row in rows if row["rev"] == "HEAD"]) > 1
     assert "index.html" in dvc("plots", "diff", cwd=project)
-    assert unclean(project) <= {"tasks.show.log", "repro.log"}
+    assert unclean(project) <= {"methods.yaml", "tasks.show.log", "repro.log"}
 
 
 def test_costs_survive_what_removes_results(project: Path) -> None:
@@ -222,14 +224,14 @@ def test_a_worktree_and_a_subfolder_of_another_repository_work(project: Path, tm
     git("add", "-A", cwd=outer)
     git("commit", "-qm", "outer", cwd=outer)
     for place in (worktree, inner):
-        dvc("exp", "run", "--temp", "-n", f"in-{place.name}", "-S", f"{LOOKS}=5", cwd=place)
+        changes = ["-S", "methods.yaml:+simclr.objective.temperature=0.5", "-S", f"{LOOKS}=5"]
+        dvc("exp", "run", "--temp", "-n", f"in-{place.name}", *changes, cwd=place)
         dvc("exp", "apply", f"in-{place.name}", cwd=place)
-        assert {name.removeprefix("inner/") for name in unclean(place) if "observations" not in name} == {
-            "dvc.lock",
-            SMALL_SUITE,
-        }
-    observed = json.loads((worktree / "observations/pretrain/simclr-0-5.json").read_text())
-    assert observed["dvc_experiment"] == "in-worktree"
+        observed = "observations/pretrain/simclr-0-5.json"
+        assert json.loads((place / observed).read_text())["dvc_experiment"] == f"in-{place.name}"
+        changed = {name.removeprefix("inner/") for name in unclean(place)}
+        assert {"dvc.lock", "methods.yaml", SMALL_SUITE, observed} <= changed
+        assert {name for name in changed if "observations" not in name} == {"dvc.lock", "methods.yaml", SMALL_SUITE}
 
 
 def test_the_commit_is_the_projects_own(project: Path, tmp_path: Path) -> None:
