@@ -23,6 +23,7 @@ from tasks.exporting import embeddings
 from tasks.weights import Kept
 
 SIDE, WIDTH = 32, 16
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 ALONE, NAMED = "representations alone", "with file names, as parquet"
 
 
@@ -44,7 +45,7 @@ def measure(count: int, rounds: int) -> dict[str, list[float]]:
     """Images per second of both in each round."""
     torch.manual_seed(0)
     network = backbones.build(ResNetConfig(name="resnet10", width=WIDTH), SIDE).eval()
-    kept = Kept(network=network, image_size=SIDE, mean=(0.5,) * 3, std=(0.25,) * 3)
+    kept = Kept(network=network, image_size=SIDE, mean=MEAN, std=STD)
     device = torch.device("cpu")
     with tempfile.TemporaryDirectory() as scratch:
         data = _prepared(Path(scratch), count)
@@ -66,8 +67,8 @@ def _prepared(folder: Path, count: int) -> Prepared:
         image_size=SIDE,
         classes=["a", "b"],
         splits={"test": {"count": count}},
-        mean=(0.5,) * 3,
-        std=(0.25,) * 3,
+        mean=MEAN,
+        std=STD,
         grey=False,
         original_sizes={},
         sources=[],

@@ -176,7 +176,7 @@ def test_metrics_and_plots_are_compared_without_a_network(finished: Path, tmp_pa
     changed = json.loads(dvc("metrics", "diff", "--json", cwd=project))["results/small/metrics.json"]
     assert changed["simclr"]["new"] == 0.75
     assert changed["simclr"]["diff"] == pytest.approx(0.75 - changed["simclr"]["old"])
-    # Without a revision DVC compares with HEAD where git sees a change, as after an edit; what it sees not is the results'.
+    # Without a revision DVC compares with HEAD where git sees a change, as after an edit; results it does not see.
     edit(project, lambda content: content["simclr"]["objective"].update(temperature=0.5), "methods.yaml")
     (curve,) = json.loads(dvc("plots", "diff", "--json", cwd=project))["data"]["results/small/curves/simclr.csv"]
     assert sorted(curve["revisions"]) == ["HEAD", "workspace"]

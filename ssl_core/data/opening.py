@@ -115,7 +115,7 @@ def _is_deep(image: Image.Image) -> bool:
 @cache
 def _read_heif() -> None:
     try:
-        import pillow_heif  # pyright: ignore[reportMissingImports]
+        import pillow_heif
     except ImportError:
         raise Refused(
             "HEIC (a phone's photograph): `pip install pillow-heif` reads it; or convert it to JPEG"

@@ -13,7 +13,7 @@ SUBFILE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
 def values(content: bytes) -> np.ndarray:
     """The first page, [H, W] or [H, W, channels]. Raises `Refused` where tifffile is missing, or cannot read it."""
     try:
-        import tifffile  # pyright: ignore[reportMissingImports]
+        import tifffile
     except ImportError:
         raise Refused(
             "TIFF of a kind that Pillow does not read (more than four channels, or other values): `pip install "
@@ -21,7 +21,7 @@ def values(content: bytes) -> np.ndarray:
         ) from None
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            page = file.pages[0]
+            page = file.pages.first
             made = np.asarray(page.asarray())
             planes = page.planarconfig == 2
     except Exception as error:  # tifffile and its decoders raise of all kinds

@@ -1,0 +1,141 @@
+"""Kinds of images that Pillow does not read, written by the libraries that do: DICOM, HEIC, TIFF of many channels."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import tifffile
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from test_data_reading import prepare_folder
+
+from ssl_core.data import dicom, opening
+from ssl_core.data.source import Encoded
+from ssl_core.errors import Refused
+
+RANDOM = np.random.default_rng(0)
+
+
+def scan(pixels: np.ndarray, **said: Any) -> bytes:
+    """A DICOM file of one frame [H, W] or [H, W, 3], or of several grey ones [N, H, W] where `frames` is given."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    colours = pixels.ndim == 3 and "NumberOfFrames" not in said
+    file.Rows, file.Columns = pixels.shape[:2] if colours or pixels.ndim == 2 else pixels.shape[1:]
+    file.SamplesPerPixel = 3 if colours else 1
+    file.PhotometricInterpretation = "RGB" if colours else "MONOCHROME2"
+    if colours:
+        file.PlanarConfiguration = 0
+    file.BitsAllocated = file.BitsStored = 8 * pixels.dtype.itemsize
+    file.HighBit = file.BitsStored - 1
+    file.PixelRepresentation = int(pixels.dtype.kind == "i")
+    for name, value in said.items():
+        setattr(file, name, value)
+    file.PixelData = pixels.tobytes()
+    written = io.BytesIO()
+    pydicom.dcmwrite(written, file, enforce_file_format=True)
+    return written.getvalue()
+
+
+def test_a_scan_is_in_its_scanners_units() -> None:
+    pixels = RANDOM.integers(-1000, 1000, size=(6, 5)).astype(np.int16)
+    np.testing.assert_array_equal(dicom.values(scan(pixels)), pixels)
+    rescaled = dicom.values(scan(pixels, RescaleSlope=2, RescaleIntercept=-24))
+    assert rescaled.dtype == np.int32
+    np.testing.assert_array_equal(rescaled, 2 * pixels.astype(np.int32) - 24)
+    np.testing.assert_array_equal(dicom.values(scan(pixels, PhotometricInterpretation="MONOCHROME1")), -pixels)
+
+
+def test_of_several_frames_the_first_is_taken_and_colours_are_red_green_and_blue() -> None:
+    frames = RANDOM.integers(256, size=(3, 6, 5)).astype(np.uint8)
+    np.testing.assert_array_equal(dicom.values(scan(frames, NumberOfFrames=3)), frames[0])
+    colours = RANDOM.integers(256, size=(6, 5, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(dicom.values(scan(colours)), colours)
+    grey = np.full((6, 5, 3), [90, 128, 128], np.uint8)
+    np.testing.assert_array_equal(
+        dicom.values(scan(grey, PhotometricInterpretation="YBR_FULL")), np.full((6, 5, 3), 90)
+    )
+
+
+def test_a_folder_of_scans_is_prepared_and_its_range_is_said(tmp_path: Path) -> None:
+    for name in ("well", "ill"):
+        (tmp_path / "scans" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = RANDOM.integers(-1024, 2048, size=(9, 8)).astype(np.int16)
+            # Without an ending, as scanners write them.
+            (tmp_path / "scans" / name / f"IM{i:04d}").write_bytes(scan(pixels))
+    made, _ = prepare_folder(tmp_path / "scans", tmp_path / "out")
+    assert (made.card.classes, made.card.skipped["count"]) == (["ill", "well"], 0)
+    assert sum(part["count"] for part in made.card.splits.values()) == 24
+    assert made.images("train").std() > 30
+    assert any("is shown black" in note for note in made.card.notes)
+
+
+def test_what_pydicom_cannot_read_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="DICOM that pydicom cannot read"):
+        dicom.values(scan(np.zeros((6, 5), np.uint8))[:-7])
+
+
+@pytest.mark.parametrize("ending", [".heic", ".HEIC", ".jpg"])
+def test_a_phones_photographs_are_read_whatever_they_are_called(tmp_path: Path, ending: str) -> None:
+    heif = pytest.importorskip("pillow_heif", exc_type=ImportError)
+    red = np.zeros((64, 48, 3), np.uint8)
+    red[..., 0] = 200
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(10):
+            written = io.BytesIO()
+            heif.from_pillow(Image.fromarray(red)).save(written, quality=90)
+            (tmp_path / "photos" / name / f"{i}{ending}").write_bytes(written.getvalue())
+    made, _ = prepare_folder(tmp_path / "photos", tmp_path / "out")
+    assert sum(part["count"] for part in made.card.splits.values()) == 20
+    assert np.abs(made.images("train")[..., 0].astype(int) - 200).max() < 12
+    assert made.images("train")[..., 1:].max() < 12
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_of_many_channels_some_are_shown(tmp_path: Path, planes: str) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "bands" / name).mkdir(parents=True)
+        for i in range(10):
+            bands = np.tile(np.array([10, 20, 40, 80, 160, 250], np.uint8), (8, 8, 1))
+            bands[0, 0] = 0
+            bands[0, 1] = 255
+            stored = bands if planes == "contig" else np.moveaxis(bands, -1, 0)
+            tifffile.imwrite(
+                tmp_path / "bands" / name / f"{i}.tif", stored, photometric="minisblack", planarconfig=planes
+            )
+    made, _ = prepare_folder(tmp_path / "bands", tmp_path / "out", channels=[4, 2, 0], range=(0, 255))
+    np.testing.assert_array_equal(made.images("train")[0, 4, 4], [160, 40, 10])
+    with pytest.raises(Refused, match="channels"):
+        prepare_folder(tmp_path / "bands", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "said"),
+    [
+        ("pydicom", "x.dcm", "`pip install pydicom` reads it"),
+        ("pillow_heif", "x.heic", "`pip install pillow-heif` reads it"),
+        ("tifffile", "x.tif", "`pip install tifffile` reads it"),
+    ],
+)
+def test_without_its_library_the_way_is_said(
+    module: str, name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {
+        "x.dcm": bytes(128) + b"DICM" + bytes(90),
+        "x.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90),
+        "x.tif": b"II*\0" + bytes(90),
+    }[name]
+    monkeypatch.setitem(sys.modules, module, None)
+    opening._read_heif.cache_clear()
+    with pytest.raises(Refused, match=said):
+        opening.opened(Encoded(content, name))
