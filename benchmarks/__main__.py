@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import embedding, page, peers, precision, pretraining, stages
+from benchmarks import embedding, page, peers, precision, pretraining, recording, slots, stages
 from benchmarks.page import Section
 from tasks.stage import keep_freed_memory
 
@@ -33,6 +33,8 @@ def main() -> None:
         lambda: [stages.section()],
         lambda: [peers.views_section(quick)],
         lambda: [pretraining.section(quick)],
+        lambda: [recording.section(quick)],
+        lambda: [slots.section(quick)],
         lambda: precision.sections(quick),
         lambda: [peers.evaluation_section(quick)],
         lambda: [embedding.section(quick)],
