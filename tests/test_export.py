@@ -292,6 +292,7 @@ def environment(folder: Path, *names: str) -> Path:
     return folder
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_lines_load_the_weights_where_the_project_is_not(inside: Path, tmp_path: Path) -> None:
     """In an environment of torch, timm and what they need; onnxruntime for what neither timm nor torchvision has."""

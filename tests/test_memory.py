@@ -70,6 +70,7 @@ def test_another_error_is_left_as_it_is() -> None:
         raise RuntimeError("the shapes do not fit")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_real_lack_of_memory_on_a_cpu_is_one_sentence() -> None:
     script = """

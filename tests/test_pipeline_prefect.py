@@ -164,6 +164,7 @@ def test_a_stage_that_fails_stops_what_stands_on_it_alone(
     assert not (project / "cells" / "simclr-0").exists() or not any((project / "cells" / "simclr-0").iterdir())
 
 
+@pytest.mark.thorough
 def test_a_flow_that_is_ended_ends_its_stages_also_where_ctrl_c_is_ignored(
     finished: Path, pages: tuple[str, str], tmp_path: Path
 ) -> None:

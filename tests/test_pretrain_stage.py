@@ -128,6 +128,7 @@ def test_a_librarys_network_sees_its_own_normalisation_and_a_frozen_stage_keeps_
     assert (loaded.image_size, loaded.mean, loaded.std) == (16, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+@pytest.mark.thorough
 def test_two_processes_give_one_cell(project: Path, finished: Path) -> None:
     configured(project, lambda content: content["compute"].update(devices=2), "params.yaml")
     done = run(*PRETRAIN, cwd=project)
@@ -146,6 +147,7 @@ def test_two_processes_give_one_cell(project: Path, finished: Path) -> None:
     }
 
 
+@pytest.mark.thorough
 def test_what_two_processes_cannot_do_is_one_sentence(project: Path) -> None:
     configured(project, lambda content: content["compute"].update(devices=3), "params.yaml")
     refused = run(*PRETRAIN, cwd=project)

@@ -152,6 +152,7 @@ def test_the_champion_loads_without_running_code(finished: Path, monkeypatch: py
     assert load_file(beside).keys() == kept.network.state_dict().keys()
 
 
+@pytest.mark.thorough
 def test_a_killed_pretraining_is_continued_by_its_retry_and_by_the_delivery_in_the_same_run(tmp_path: Path) -> None:
     project = clone(tmp_path)
     longer = {"method": "simclr", "pretraining": {"epochs": 4, "record_every": 1}}
