@@ -176,7 +176,7 @@ def test_equal_pixels_are_told_by_splits_and_classes() -> None:
     splits = np.array(["train", "test", "train", "train", "train", ""])
     found = duplicates.find(digests, splits, np.array([0, 0, 1, 0, 1, 1]), list("abcdef"))
     assert (found.leaks, found.classes, found.dropped.tolist()) == ({"train in test": 1}, 2, [True] + [False] * 5)
-    assert "(a = b)" in found.notes[0]
+    assert "(a = b)" in found.leaked[0]
 
 
 def picture(file: Path, seed: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_core.data import cutting, duplicates, layout, table
+from ssl_core.data import cutting, duplicates, layout, near_duplicates, table
 from ssl_core.data.duplicates import Duplicates
 from ssl_core.data.layout import Layout
 from ssl_core.data.source import SourceConfig
@@ -33,10 +33,12 @@ def assign(
     config: SourceConfig,
     source: Path | None,
     places: Sequence[Place] | None = None,
+    hashes: np.ndarray | None = None,
 ) -> Assigned:
     """What each image is, in the order of `paths`, on which every draw depends; `digests` V16 [N] of their pixels.
 
-    `places`: what the source says of each itself; else its folders say it, or a table.
+    `places`: what the source says of each itself; else its folders say it, or a table. `hashes`: uint64 [N], by which
+    near duplicates are looked for.
     `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
     """
     given = config.labels if isinstance(config.labels, LabelTable) else None
@@ -70,10 +72,15 @@ def assign(
         if apart:
             read.warnings.append(f"{apart:,} groups stand in two of the splits that the folders or the table give")
     alike = duplicates.find(digests, splits, read.labels, paths)
+    if hashes is not None and config.near_duplicates is not None:
+        near_duplicates.add(alike, hashes, splits, paths, config.near_duplicates)
     advice = "duplicates: drop leaves them out" if config.duplicates == "keep" else "these are left out"
-    read.warnings.extend(f"{note}: {advice}" if " have the very " in note else note for note in alike.notes)
+    read.warnings.extend([*(f"{note}: {advice}" for note in alike.leaked), *alike.contradictions])
+    read.notes.extend(alike.notes)
     if config.duplicates == "drop":
         leave_out(alike.dropped, "pixels that a split measured on has too")
+        if alike.near:
+            leave_out(alike.near_dropped, "nearly the pixels that a split measured on has")
         _refuse_empty(splits)
     read.warnings.extend(_nearly_all(read, splits))
     return Assigned(
