@@ -64,7 +64,7 @@ def add(found: Duplicates, hashes: np.ndarray, splits: np.ndarray, paths: Sequen
         found.near_dropped[shared] = True
         if len(shared):
             found.near[f"{first} in {second}"] = len(shared)
-            pairs = zip(shared[:NAMED].tolist(), theirs[partners[partners >= 0]][:NAMED].tolist(), strict=True)
+            pairs = zip(map(int, shared[:NAMED]), map(int, theirs[partners[partners >= 0]]), strict=False)
             named = ", ".join(f"{clean(paths[one])} ~ {clean(paths[other])}" for one, other in pairs)
             found.leaked.append(
                 f"{len(shared):,} images of {first} are nearly an image of {second} ({named}"
