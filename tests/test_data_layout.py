@@ -146,7 +146,8 @@ def test_labels_none_and_masks_named_after_their_image() -> None:
 def test_without_labels_no_name_of_a_folder_is_refused(folders: dict[str, str], splits: str) -> None:
     read = layout.read([f"{folder}/1.png" for folder in folders], labelled=False)
     assert (read.splits.tolist(), read.classes) == ([*folders.values()], [])
-    assert f"the folders were read as {splits}" in read.notes
+    assert ("the splits are those of the folders" in read.notes) == ("split" in splits)
+    assert (f"the folders were read as {splits}" in read.notes) == ("split" not in splits)
     assert any("are of train" in note for note in read.notes) == (
         "extra" in folders or ("test" in folders and splits == "flat")
     )

@@ -21,9 +21,13 @@ NEARLY_ALL = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Assigned(Layout):
-    """A layout whose splits are final; how many `groups` there are, where images have any; which images are alike."""
+    """A layout whose splits are final; how many `groups` there are, where images have any; which images are alike.
+
+    `tables`: the names of those that the labels are of.
+    """
 
     groups: int | None = None
+    tables: list[str] = field(default_factory=list)
     duplicates: Duplicates = field(default_factory=Duplicates)
 
 
@@ -56,7 +60,7 @@ def assign(
         if missing:
             read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")
     if tables:
-        read = _labelled(read, rows, paths, tables[0][0])
+        read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, _ in tables]))
     keys, groups = _groups(paths, rows, config, read)
     splits = cutting.cut(read.splits, read.labels, groups, config.val_share, config.test_share, config.seed)
     left_out = dict(read.left_out)
@@ -86,14 +90,18 @@ def assign(
     return Assigned(
         splits=splits, labels=read.labels, classes=read.classes, left_out=left_out, notes=read.notes,
         warnings=read.warnings, groups=len(np.unique(groups)) if keys else None, duplicates=alike,
+        tables=[one.table for one, _ in tables],
     )  # fmt: skip
 
 
-def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: LabelTable) -> Layout:
-    """With the labels, and where it has them the splits, of a table's rows; images of no row are unlabelled."""
+def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: LabelTable, named: str) -> Layout:
+    """With the labels, and where it has them the splits, of a table's rows; images of no row are unlabelled.
+
+    `named`: the tables in words; `given` is the first of them.
+    """
     if not rows:
         raise Refused(
-            f"labels: no row of {given.table} names an image; its column {given.file} must have their names, as "
+            f"labels: no row of {named} names an image; its column {given.file} must have their names, as "
             f"{clean(paths[0])}, or the ends of them"
         )
     said, notes, apart = layout.spelled_alike(
@@ -101,9 +109,7 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     )
     classes = sorted(set(said.values()))
     if len(classes) < 2:
-        raise Refused(
-            f"labels: the column {given.label} of {given.table} has {len(classes)} classes; at least 2 needed"
-        )
+        raise Refused(f"labels: the column {given.label} of {named} has {len(classes)} classes; at least 2 needed")
     numbers = {name: i for i, name in enumerate(classes)}
     labels, splits = np.full(len(paths), -1), read.splits.copy()
     for place, row in rows.items():
@@ -113,7 +119,7 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     moved = np.flatnonzero(splits != read.splits)
     if len(moved) and (read.splits[read.splits != ""] != TRAIN).any():
         read.warnings.append(
-            f"{given.table} gives {len(moved):,} images another split than their folders "
+            f"{named} gives {len(moved):,} images another split than their folders "
             f"({some([paths[i] for i in moved.tolist()])}): that of the table is taken"
         )
     without = (labels < 0) & (splits != "")
@@ -123,10 +129,10 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     left_out = {"of val or test, without a label in the table": [paths[i] for i in np.flatnonzero(lost).tolist()]}
     unnamed = [paths[i] for i in range(len(paths)) if i not in rows]
     if unnamed:
-        read.warnings.append(f"{len(unnamed):,} images are in no row of {given.table} ({some(unnamed)}): no label")
+        read.warnings.append(f"{len(unnamed):,} images are in no row of {named} ({some(unnamed)}): no label")
     read.warnings.extend(apart)
     read.notes.extend(notes)
-    read.notes.append(f"the labels are those of {given.table}, column {given.label}")
+    read.notes.append(f"the labels are those of {named}, column {given.label}")
     left_out = read.left_out | (left_out if lost.any() else {})
     return replace(read, splits=splits, labels=labels, classes=classes, left_out=left_out)
 

@@ -121,7 +121,7 @@ def _card(
     moments: tuple[tuple[float, float, float], tuple[float, float, float]],
 ) -> Card:
     """What the prepared images are, and what became of the others."""
-    left_out = reading.left_out | found.left_out
+    left_out = remarks.without_tables(reading.left_out, found.tables) | found.left_out
     unseen = {
         split: [found.classes[i] for i, count in enumerate(counts[split]["per_class"]) if not count]
         for split in (TRAIN, VAL, TEST)
@@ -133,7 +133,7 @@ def _card(
         f"{clean(path)} lies there: if it has the labels, add labels: {{table: {clean(path)}, file: COLUMN, label: "
         "COLUMN} to this data set"
         for path in tables[:1]
-        if config.labels == "folders" and not any(path in note for note in found.notes)
+        if config.labels == "folders" and not found.tables
     ]
     if decoded.renamed:
         found.warnings.append(
