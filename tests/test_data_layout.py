@@ -146,7 +146,8 @@ def test_labels_none_and_masks_named_after_their_image() -> None:
 def test_without_labels_no_name_of_a_folder_is_refused(folders: dict[str, str], splits: str) -> None:
     read = layout.read([f"{folder}/1.png" for folder in folders], labelled=False)
     assert (read.splits.tolist(), read.classes) == ([*folders.values()], [])
-    assert f"the folders were read as {splits}" in read.notes
+    assert ("the splits are those of the folders" in read.notes) == ("split" in splits)
+    assert (f"the folders were read as {splits}" in read.notes) == ("split" not in splits)
     assert any("are of train" in note for note in read.notes) == (
         "extra" in folders or ("test" in folders and splits == "flat")
     )
@@ -176,7 +177,7 @@ def test_equal_pixels_are_told_by_splits_and_classes() -> None:
     splits = np.array(["train", "test", "train", "train", "train", ""])
     found = duplicates.find(digests, splits, np.array([0, 0, 1, 0, 1, 1]), list("abcdef"))
     assert (found.leaks, found.classes, found.dropped.tolist()) == ({"train in test": 1}, 2, [True] + [False] * 5)
-    assert "(a = b)" in found.notes[0]
+    assert "(a = b)" in found.leaked[0]
 
 
 def picture(file: Path, seed: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import archives, fashion_mnist, prepared, shapes, torchvision_sets
+from ssl_core.data import archives, fashion_mnist, prepared, shapes
 from ssl_core.data.decode import decode
 from ssl_core.data.folder import FolderConfig, folders, peek
 from ssl_core.data.prepared import Prepared
@@ -306,15 +306,3 @@ def test_an_archive_of_real_photographs_is_prepared(tmp_path: Path) -> None:
     made = prepare_folder(Path(archive), tmp_path / "out")
     assert made.card.splits["train"]["count"] > 0
     assert made.card.skipped["share"] <= 0.01
-
-
-def test_torchvisions_sets_become_paths_that_say_split_and_class() -> None:
-    class Set:
-        def __init__(self, data: np.ndarray, targets: list[int]) -> None:
-            self.data, self.targets, self.classes = data, targets, ["cat", "dog"]
-
-    planes_last = Set(np.full((2, 4, 4, 3), 7, dtype=np.uint8), [1, 0])
-    planes_first = Set(np.full((1, 3, 4, 4), 9, dtype=np.uint8), [-1])
-    made = list(torchvision_sets._examples([("train", planes_last), ("unlabelled", planes_first)]))
-    assert [path for path, _ in made] == ["train/dog/00000", "train/cat/00001", "unlabelled/00000"]
-    assert [image.shape for _, image in made] == [(4, 4, 3)] * 3

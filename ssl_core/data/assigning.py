@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_core.data import cutting, duplicates, layout, table
+from ssl_core.data import cutting, duplicates, layout, near_duplicates, table
 from ssl_core.data.duplicates import Duplicates
 from ssl_core.data.layout import Layout
 from ssl_core.data.source import SourceConfig
@@ -21,9 +21,13 @@ NEARLY_ALL = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Assigned(Layout):
-    """A layout whose splits are final; how many `groups` there are, where images have any; which images are alike."""
+    """A layout whose splits are final; how many `groups` there are, where images have any; which images are alike.
+
+    `tables`: the names of those that the labels are of.
+    """
 
     groups: int | None = None
+    tables: list[str] = field(default_factory=list)
     duplicates: Duplicates = field(default_factory=Duplicates)
 
 
@@ -33,10 +37,12 @@ def assign(
     config: SourceConfig,
     source: Path | None,
     places: Sequence[Place] | None = None,
+    hashes: np.ndarray | None = None,
 ) -> Assigned:
     """What each image is, in the order of `paths`, on which every draw depends; `digests` V16 [N] of their pixels.
 
-    `places`: what the source says of each itself; else its folders say it, or a table.
+    `places`: what the source says of each itself; else its folders say it, or a table. `hashes`: uint64 [N], by which
+    near duplicates are looked for.
     `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
     """
     given = config.labels if isinstance(config.labels, LabelTable) else None
@@ -54,7 +60,7 @@ def assign(
         if missing:
             read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")
     if tables:
-        read = _labelled(read, rows, paths, tables[0][0])
+        read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, _ in tables]))
     keys, groups = _groups(paths, rows, config, read)
     splits = cutting.cut(read.splits, read.labels, groups, config.val_share, config.test_share, config.seed)
     left_out = dict(read.left_out)
@@ -70,23 +76,32 @@ def assign(
         if apart:
             read.warnings.append(f"{apart:,} groups stand in two of the splits that the folders or the table give")
     alike = duplicates.find(digests, splits, read.labels, paths)
+    if hashes is not None and config.near_duplicates is not None:
+        near_duplicates.add(alike, hashes, splits, paths, config.near_duplicates)
     advice = "duplicates: drop leaves them out" if config.duplicates == "keep" else "these are left out"
-    read.warnings.extend(f"{note}: {advice}" if " have the very " in note else note for note in alike.notes)
+    read.warnings.extend([*(f"{note}: {advice}" for note in alike.leaked), *alike.contradictions])
+    read.notes.extend(alike.notes)
     if config.duplicates == "drop":
         leave_out(alike.dropped, "pixels that a split measured on has too")
+        if alike.near:
+            leave_out(alike.near_dropped, "nearly the pixels that a split measured on has")
         _refuse_empty(splits)
     read.warnings.extend(_nearly_all(read, splits))
     return Assigned(
         splits=splits, labels=read.labels, classes=read.classes, left_out=left_out, notes=read.notes,
         warnings=read.warnings, groups=len(np.unique(groups)) if keys else None, duplicates=alike,
+        tables=[one.table for one, _ in tables],
     )  # fmt: skip
 
 
-def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: LabelTable) -> Layout:
-    """With the labels, and where it has them the splits, of a table's rows; images of no row are unlabelled."""
+def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: LabelTable, named: str) -> Layout:
+    """With the labels, and where it has them the splits, of a table's rows; images of no row are unlabelled.
+
+    `named`: the tables in words; `given` is the first of them.
+    """
     if not rows:
         raise Refused(
-            f"labels: no row of {given.table} names an image; its column {given.file} must have their names, as "
+            f"labels: no row of {named} names an image; its column {given.file} must have their names, as "
             f"{clean(paths[0])}, or the ends of them"
         )
     said, notes, apart = layout.spelled_alike(
@@ -94,9 +109,7 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     )
     classes = sorted(set(said.values()))
     if len(classes) < 2:
-        raise Refused(
-            f"labels: the column {given.label} of {given.table} has {len(classes)} classes; at least 2 needed"
-        )
+        raise Refused(f"labels: the column {given.label} of {named} has {len(classes)} classes; at least 2 needed")
     numbers = {name: i for i, name in enumerate(classes)}
     labels, splits = np.full(len(paths), -1), read.splits.copy()
     for place, row in rows.items():
@@ -106,7 +119,7 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     moved = np.flatnonzero(splits != read.splits)
     if len(moved) and (read.splits[read.splits != ""] != TRAIN).any():
         read.warnings.append(
-            f"{given.table} gives {len(moved):,} images another split than their folders "
+            f"{named} gives {len(moved):,} images another split than their folders "
             f"({some([paths[i] for i in moved.tolist()])}): that of the table is taken"
         )
     without = (labels < 0) & (splits != "")
@@ -116,10 +129,10 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     left_out = {"of val or test, without a label in the table": [paths[i] for i in np.flatnonzero(lost).tolist()]}
     unnamed = [paths[i] for i in range(len(paths)) if i not in rows]
     if unnamed:
-        read.warnings.append(f"{len(unnamed):,} images are in no row of {given.table} ({some(unnamed)}): no label")
+        read.warnings.append(f"{len(unnamed):,} images are in no row of {named} ({some(unnamed)}): no label")
     read.warnings.extend(apart)
     read.notes.extend(notes)
-    read.notes.append(f"the labels are those of {given.table}, column {given.label}")
+    read.notes.append(f"the labels are those of {named}, column {given.label}")
     left_out = read.left_out | (left_out if lost.any() else {})
     return replace(read, splits=splits, labels=labels, classes=classes, left_out=left_out)
 

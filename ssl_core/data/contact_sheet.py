@@ -64,7 +64,10 @@ def said(card: Card) -> list[str]:
     lines += card.notes
     lines += [f"not read, {why}: {part['count']:,} ({some(part['files'])})" for why, part in card.left_out.items()]
     if card.skipped["count"]:
-        damaged = some([one["file"] for one in card.skipped["files"]])
+        first: dict[str, str] = {}
+        for one in card.skipped["files"]:
+            first.setdefault(one["why"], one["file"])
+        damaged = some([f"{file}: {why}" for why, file in first.items()])
         lines.append(f"not read, no image or damaged: {card.skipped['count']:,} ({damaged})")
     if card.groups is not None:
         lines.append(f"the images are of {card.groups:,} groups")

@@ -19,13 +19,19 @@ class Duplicates:
     """How many images of the first split stand in the second, in words; those in two classes; `extra`: any others.
 
     `dropped`: a mask [N] of the images to drop so that no split shares one with a later of train, val and test.
+    `near` and `near_dropped`: the same of images that are nearly alike, None where they were not looked for. `leaked`:
+    sentences on what stands in two splits; `contradictions`: on what is in two classes; `notes`: any others.
     """
 
     leaks: dict[str, int] = field(default_factory=dict)
+    near: dict[str, int] | None = None
     classes: int = 0
     extra: int = 0
+    leaked: list[str] = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     dropped: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    near_dropped: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 def digest(pixels: bytes) -> bytes:
@@ -45,7 +51,7 @@ def find(digests: np.ndarray, splits: np.ndarray, labels: np.ndarray, paths: Seq
         found.dropped |= shared
         if shared.any():
             found.leaks[f"{first} in {second}"] = int(shared.sum())
-            found.notes.append(
+            found.leaked.append(
                 f"{int(shared.sum()):,} images of {first} have the very pixels of an image of {second} "
                 f"({_named(shared, which, splits == second, paths)})"
             )
@@ -53,7 +59,7 @@ def find(digests: np.ndarray, splits: np.ndarray, labels: np.ndarray, paths: Seq
     contradicting = np.isin(which, pairs[1:][pairs[1:] == pairs[:-1]]) & read & (labels >= 0)
     if contradicting.any():
         found.classes = int(contradicting.sum())
-        found.notes.append(
+        found.contradictions.append(
             f"{found.classes:,} images of the same pixels are in two classes "
             f"({_named(contradicting, which, contradicting, paths)})"
         )

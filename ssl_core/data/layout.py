@@ -46,9 +46,11 @@ def read(paths: Sequence[str], layout: Kind | None = None, labelled: bool = True
     beside = _masks_beside(paths)
     said = [Place(why=structure.SIDE) if path in beside else places[p] for path, p in zip(paths, parents, strict=True)]
     made = _made(paths, said)
+    splits_alone = not labelled and "split" in found.kind
+    how = "the splits are those of the folders" if splits_alone else f"the folders were read as {found.kind}"
     return replace(
         made,
-        notes=[f"the folders were read as {found.kind}", *found.notes * (labelled or layout is None), *made.notes],
+        notes=[how, *found.notes * (labelled or layout is None), *made.notes],
         warnings=[*made.warnings, *_pairs(paths)],
     )
 

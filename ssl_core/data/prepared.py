@@ -25,7 +25,8 @@ class Card:
     `splits`: of each its `count`, its images `per_class`, and the `sha256` of its images' and labels' bytes. `skipped`:
     files that are no images or damaged; `left_out`: why others were not read, with their `count` and the first `files`.
     `unseen`: the classes that no image of val and of test shows. `notes` and `warnings`: sentences on how it was read.
-    `duplicates`: images that stand in two splits, in two classes, and any others of equal pixels; `groups`: how many.
+    `duplicates`: images that stand in two splits, in two classes, and any others of equal pixels, and where they were
+    looked for those that stand nearly in two splits; `groups`: how many.
     """
 
     name: str

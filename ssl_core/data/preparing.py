@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ssl_core.data import duplicates, remarks
+from ssl_core.data import duplicates, near_duplicates, remarks
 from ssl_core.data.assigning import Assigned, assign
 from ssl_core.data.contact_sheet import contact_sheet
 from ssl_core.data.prepared import Card
@@ -42,13 +42,15 @@ SHOWN, SHOWN_BYTES = 10, 2**23
 class Decoded:
     """What is known of the images whose pixels lie in the file: in its order, their paths; and what was skipped.
 
-    `digests`: 16 bytes an image, of its pixels. `files`: whether any was read from one, whose order may be chance.
+    `digests`: 16 bytes an image, of its pixels; `hashes`: 8, where near duplicates are looked for. `files`: whether any
+    was read from one, whose order may be chance.
     `first`: the content of the first one in each of some folders. `places`: what the source itself says of each path,
     empty where that is the path. `renamed`: paths that another image had already, made others.
     """
 
     paths: list[str] = field(default_factory=list)
     digests: bytearray = field(default_factory=bytearray)
+    hashes: bytearray = field(default_factory=bytearray)
     sizes: Counter[str] = field(default_factory=Counter)
     skipped: list[dict[str, str]] = field(default_factory=list)
     grey: bool = True
@@ -74,7 +76,8 @@ def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path, sou
     order = _ordered(decoded)
     paths, digests = [decoded.paths[i] for i in order], np.frombuffer(decoded.digests, duplicates.DIGEST)[order]
     places = [decoded.places[path] for path in paths] if decoded.places else None
-    found = assign(paths, digests, config, source, places)
+    hashes = np.frombuffer(decoded.hashes, np.uint64)[order] if decoded.hashes else None
+    found = assign(paths, digests, config, source, places, hashes)
     spool = np.memmap(pixels, np.uint8, "r", shape=(len(decoded.paths), config.image_size, config.image_size, 3))
     counts: dict[str, dict[str, Any]] = {}
     for split in [name for name in EVERY if (found.splits == name).any()]:
@@ -118,7 +121,7 @@ def _card(
     moments: tuple[tuple[float, float, float], tuple[float, float, float]],
 ) -> Card:
     """What the prepared images are, and what became of the others."""
-    left_out = reading.left_out | found.left_out
+    left_out = remarks.without_tables(reading.left_out, found.tables) | found.left_out
     unseen = {
         split: [found.classes[i] for i, count in enumerate(counts[split]["per_class"]) if not count]
         for split in (TRAIN, VAL, TEST)
@@ -130,7 +133,7 @@ def _card(
         f"{clean(path)} lies there: if it has the labels, add labels: {{table: {clean(path)}, file: COLUMN, label: "
         "COLUMN} to this data set"
         for path in tables[:1]
-        if config.labels == "folders" and not any(path in note for note in found.notes)
+        if config.labels == "folders" and not found.tables
     ]
     if decoded.renamed:
         found.warnings.append(
@@ -150,7 +153,8 @@ def _card(
         unseen={split: classes for split, classes in unseen.items() if classes},
         notes=[*found.notes, *reading.remarks, *noted, *hints],
         warnings=[*found.warnings, *loud],
-        duplicates={"in two splits": alike.leaks, "in two classes": alike.classes, "copies": alike.extra},
+        duplicates={"in two splits": alike.leaks, "in two classes": alike.classes, "copies": alike.extra}
+        | ({} if alike.near is None else {"nearly in two splits": alike.near}),
         groups=found.groups,
     )  # fmt: skip
 
@@ -169,6 +173,8 @@ def decode_all(reading: Reading, config: SourceConfig, pixels: Path) -> Decoded:
                 content = made.pixels.tobytes()
                 opened.write(content)
                 decoded.digests += duplicates.digest(content)
+                if config.near_duplicates is not None:
+                    decoded.hashes += near_duplicates.difference_hash(made.pixels)
                 decoded.paths.append(path)
                 decoded.sizes["{}x{}".format(*made.original)] += 1
                 decoded.grey &= made.grey

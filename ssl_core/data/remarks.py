@@ -51,5 +51,12 @@ def without_images(reading: Reading, read: Iterable[str], skipped: Iterable[str]
     return sorted(folder for folder in lost if not lost.intersection(_around(folder)))
 
 
+def without_tables(left_out: dict[str, list[str]], tables: Sequence[str]) -> dict[str, list[str]]:
+    """What was left out but for the tables that were read."""
+    read = tuple(f"/{table}" for table in tables)
+    without = {why: [file for file in files if not f"/{file}".endswith(read)] for why, files in left_out.items()}
+    return {why: files for why, files in without.items() if files} if tables else left_out
+
+
 def _around(name: str) -> list[str]:
     return [parent.as_posix() for parent in PurePosixPath(name).parents][:-1]

@@ -20,7 +20,9 @@ class SourceConfig:
     `val_share` and `test_share` are cut per class where the source has no such split. `layout` says what the folders
     are where that cannot be told, `labels` that they are no classes or which table has them; what `group`, a regular
     expression with one pair of parentheses, finds in two paths alike stays in one split; `duplicates` says whether an
-    image of train or val that another split has too is dropped. Each source's own configuration has its name,
+    image of train or val that another split has too is dropped; `near_duplicates` in how many of 64 bits the difference
+    hashes of two images may differ that count as one there, null where none are looked for: 0 to 4 finds copies that
+    were saved or resized anew, more finds what only looks alike. Each source's own configuration has its name,
     `source`, by which configurations are told apart.
 
     `range`: the value that becomes black and the one that becomes white; `auto` measures it, once for the whole set,
@@ -40,6 +42,7 @@ class SourceConfig:
     labels: Literal["folders", "none"] | LabelTable = "folders"
     group: str | None = None
     duplicates: Literal["keep", "drop"] = "keep"
+    near_duplicates: int | None = None
 
     def __post_init__(self) -> None:
         if not 8 <= self.image_size <= 1024:
@@ -51,6 +54,8 @@ class SourceConfig:
             raise ValueError(f"max_skipped_share is {self.max_skipped_share}; 0 to 1 is allowed")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; it must be 0 or more")
+        if self.near_duplicates is not None and not 0 <= self.near_duplicates <= 16:
+            raise ValueError(f"near_duplicates is {self.near_duplicates}; 0 to 16 of 64 bits are allowed, or null")
         if self.range != "auto" and not self.range[0] < self.range[1]:
             raise ValueError(f"range is {list(self.range)}; the first value, black, must be below the second, white")
         if self.channels is not None and (len(self.channels) not in (1, 3) or min(self.channels) < 0):
