@@ -29,14 +29,15 @@ class Assigned(Layout):
 
 def assign(
     paths: Sequence[str],
-    digests: np.ndarray,
+    digests: np.ndarray | None,
     config: SourceConfig,
     source: Path | None,
     places: Sequence[Place] | None = None,
 ) -> Assigned:
     """What each image is, in the order of `paths`, on which every draw depends; `digests` V16 [N] of their pixels.
 
-    `places`: what the source says of each itself; else its folders say it, or a table.
+    Before the pixels are known, `digests` is None, and none are alike. `places`: what the source says of each itself;
+    else its folders say it, or a table.
     `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
     """
     given = config.labels if isinstance(config.labels, LabelTable) else None
@@ -69,10 +70,10 @@ def assign(
         leave_out(held, "unlabelled, of a group that val or test has")
         if apart:
             read.warnings.append(f"{apart:,} groups stand in two of the splits that the folders or the table give")
-    alike = duplicates.find(digests, splits, read.labels, paths)
+    alike = Duplicates() if digests is None else duplicates.find(digests, splits, read.labels, paths)
     advice = "duplicates: drop leaves them out" if config.duplicates == "keep" else "these are left out"
     read.warnings.extend(f"{note}: {advice}" if " have the very " in note else note for note in alike.notes)
-    if config.duplicates == "drop":
+    if config.duplicates == "drop" and digests is not None:
         leave_out(alike.dropped, "pixels that a split measured on has too")
         _refuse_empty(splits)
     read.warnings.extend(_nearly_all(read, splits))

@@ -59,25 +59,37 @@ class Decoded:
     renamed: list[str] = field(default_factory=list)
 
 
-def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path, source: Path | None = None) -> Card:
+def prepare(
+    name: str,
+    reading: Reading,
+    config: SourceConfig,
+    folder: Path,
+    source: Path | None = None,
+    refuse: Callable[[Card], None] = lambda card: None,
+) -> Card:
     """Write the arrays, the card and the contact sheet of a source's images into `folder`.
 
-    `source`: the folder or archive that the images are of, where they are files. Raises `Refused` where nothing can be
-    read, more than `max_skipped_share` cannot, it cannot be told what the images are, or a split would be empty.
+    `source`: the folder or archive that the images are of, where they are files. `refuse` is asked before the first is
+    decoded, of a source that knows their names by then, with a card that has counts and no pixels. Raises `Refused`
+    where nothing can be read, more than `max_skipped_share` cannot, it cannot be told what the images are, or a split
+    would be empty.
     """
+    if reading.foreseen and (foreseen := reading.foreseen()):
+        refuse(_foreseen(name, foreseen, config, source))
     pixels = folder / "pixels"
     decoded = decode_all(reading, config, pixels)
     _refuse_unreadable(reading, decoded, config)
     skipped = [entry["file"] for entry in decoded.skipped]
     if lost := remarks.without_images(reading, decoded.paths, skipped):
         reading.left_out[remarks.EMPTY] = lost
-    order = _ordered(decoded)
+    count = len(decoded.paths)
+    order = _ordered(decoded.paths) if decoded.files else np.arange(count)
     paths, digests = [decoded.paths[i] for i in order], np.frombuffer(decoded.digests, duplicates.DIGEST)[order]
     places = [decoded.places[path] for path in paths] if decoded.places else None
     found = assign(paths, digests, config, source, places)
-    spool = np.memmap(pixels, np.uint8, "r", shape=(len(decoded.paths), config.image_size, config.image_size, 3))
+    spool = np.memmap(pixels, np.uint8, "r", shape=(count, config.image_size, config.image_size, 3))
     counts: dict[str, dict[str, Any]] = {}
-    for split in [name for name in EVERY if (found.splits == name).any()]:
+    for split in _splits(found):
         rows = np.flatnonzero(found.splits == split)
         index, labels = order[rows], found.labels[rows]
         digest = hashlib.sha256()
@@ -88,8 +100,7 @@ def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path, sou
             opened.writelines(json.dumps(paths[i]) + "\n" for i in rows)
         for key, values in reading.extra.items():
             np.save(folder / f"{split}_{key}.npy", values[index])
-        per_class = np.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()
-        counts[split] = {"count": len(index), "per_class": per_class, "sha256": digest.hexdigest()}
+        counts[split] = _counted(found, rows) | {"sha256": digest.hexdigest()}
     train = found.splits == TRAIN
     card = _card(name, reading, config, decoded, found, counts, _moments(spool, order[train]))
     (folder / "card.json").write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
@@ -99,13 +110,31 @@ def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path, sou
     return card
 
 
-def _ordered(decoded: Decoded) -> np.ndarray:
-    """The images' order, int64.
+def _foreseen(name: str, foreseen: list[tuple[str, Place | None]], config: SourceConfig, source: Path | None) -> Card:
+    """The card as far as names, tables and places tell it. Raises `Refused` as `assign`."""
+    order = _ordered([path for path, _ in foreseen])
+    paths, places = [foreseen[i][0] for i in order], [place for i in order if (place := foreseen[i][1])]
+    found = assign(paths, None, config, source, places or None)
+    return Card(
+        name=name, image_size=config.image_size, classes=found.classes, grey=False, original_sizes={}, sources=[],
+        splits={split: _counted(found, np.flatnonzero(found.splits == split)) for split in _splits(found)},
+        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), skipped={},
+    )  # fmt: skip
 
-    Files are put in the order of their paths, so that those of an archive and of its tree are the same in any order.
-    """
-    count = range(len(decoded.paths))
-    return np.array(sorted(count, key=lambda i: clean(decoded.paths[i])) if decoded.files else count, dtype=np.int64)
+
+def _splits(found: Assigned) -> list[str]:
+    return [name for name in EVERY if (found.splits == name).any()]
+
+
+def _counted(found: Assigned, rows: np.ndarray) -> dict[str, Any]:
+    """How many images a split has, and how many of each class."""
+    labels = found.labels[rows]
+    return {"count": len(rows), "per_class": np.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()}
+
+
+def _ordered(paths: list[str]) -> np.ndarray:
+    """The order of files by their paths, int64: so those of an archive and of its tree are the same in any order."""
+    return np.array(sorted(range(len(paths)), key=lambda i: clean(paths[i])), dtype=np.int64)
 
 
 def _card(
