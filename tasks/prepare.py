@@ -23,8 +23,9 @@ def main(images: str) -> None:
     """Write `data/prepared/<images>`: the arrays of each split, the card, the contact sheet; say what was read."""
     config = configs.read(Preparing, images).data
     source = Path(config.path).expanduser() if isinstance(config, FolderConfig) else None
+    kept = PREPARED / f".{images}.decoded"
     with atomic_folder(PREPARED / images) as folder:
-        card = prepare(images, data.read(config, RAW), config, folder, source, refuse)
+        card = prepare(images, data.read(config, RAW), config, folder, source, refuse, kept)
         print("\n".join([*said(card), *counted(card)]))
         lacking.refuse(card)
 

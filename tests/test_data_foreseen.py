@@ -66,7 +66,7 @@ def test_what_names_make_impossible_is_refused_before_an_image_is_decoded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(windows, "decode", lambda *_: pytest.fail("an image is decoded"))
+    monkeypatch.setattr(windows, "decoded", lambda *_: pytest.fail("an image is decoded"))
     photos = put(tmp_path / "photos", **folders)
     (photos / "labels.csv").write_text("file,label\nx.png,p\ny.png,q\n")
     if kind != "tree":
