@@ -77,9 +77,8 @@ def prepare(
     in which a run that ends early leaves what it has decoded to the next. Raises `Refused` where nothing can be read,
     more than `max_skipped_share` cannot, it cannot be told what the images are, or a split would be empty.
     """
-    if reading.foreseen and (foreseen := reading.foreseen()):
-        reading.count = reading.count or len(foreseen)
-        refuse(_foreseen(name, foreseen, config, source))
+    if card := _foreseen(name, reading, config, source):
+        refuse(card)
     with Spool(kept or folder / "decoded", config) as spool:
         return _written(name, reading, config, folder, source, spool)
 
@@ -119,8 +118,15 @@ def _written(
     return card
 
 
-def _foreseen(name: str, foreseen: list[tuple[str, Place | None]], config: SourceConfig, source: Path | None) -> Card:
-    """The card as far as names, tables and places tell it. Raises `Refused` as `assign`."""
+def _foreseen(name: str, reading: Reading, config: SourceConfig, source: Path | None) -> Card | None:
+    """The card as far as names, tables and places tell it; None where they are not known. Raises `Refused` as `assign`.
+
+    The number of images is then known too.
+    """
+    foreseen = reading.foreseen() if reading.foreseen else []
+    if not foreseen:
+        return None
+    reading.count = reading.count or len(foreseen)
     order = _ordered([path for path, _ in foreseen])
     paths, places = [foreseen[i][0] for i in order], [place for i in order if (place := foreseen[i][1])]
     found = assign(paths, None, config, source, places or None)
