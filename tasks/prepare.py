@@ -7,6 +7,7 @@ from ssl_core.data.contact_sheet import said
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
+from ssl_core.errors import Refused
 from tasks import compiler, lacking
 from tasks.cells import PREPARED
 from tasks.configuration import configs
@@ -22,10 +23,20 @@ def main(images: str) -> None:
     """Write `data/prepared/<images>`: the arrays of each split, the card, the contact sheet; say what was read."""
     config = configs.read(Preparing, images).data
     source = Path(config.path).expanduser() if isinstance(config, FolderConfig) else None
+    kept = PREPARED / f".{images}.decoded"
     with atomic_folder(PREPARED / images) as folder:
-        card = prepare(images, data.read(config, RAW), config, folder, source)
+        card = prepare(images, data.read(config, RAW), config, folder, source, refuse, kept)
         print("\n".join([*said(card), *counted(card)]))
         lacking.refuse(card)
+
+
+def refuse(card: Card) -> None:
+    """Raise `Refused` as `lacking.refuse`, after the counts that it is about."""
+    try:
+        lacking.refuse(card)
+    except Refused:
+        print("\n".join(counted(card)))
+        raise
 
 
 def counted(card: Card) -> list[str]:

@@ -51,6 +51,17 @@ def is_zip(path: Path) -> bool:
     return False
 
 
+def has_index(path: Path) -> bool:
+    """Whether an archive's names can be had without unpacking it: a zip, or a tar that is not packed as a whole."""
+    if is_zip(path):
+        return True
+    try:
+        tarfile.open(path, "r:").close()
+    except tarfile.TarError:
+        return False
+    return True
+
+
 def _neither(head: bytes, path: Path) -> str:
     no_archive = "no folder, .tar(.gz, .xz, .bz2) or .zip"
     for mark, kind, unpacked in (

@@ -33,7 +33,7 @@ class Assigned(Layout):
 
 def assign(
     paths: Sequence[str],
-    digests: np.ndarray,
+    digests: np.ndarray | None,
     config: SourceConfig,
     source: Path | None,
     places: Sequence[Place] | None = None,
@@ -41,8 +41,8 @@ def assign(
 ) -> Assigned:
     """What each image is, in the order of `paths`, on which every draw depends; `digests` V16 [N] of their pixels.
 
-    `places`: what the source says of each itself; else its folders say it, or a table. `hashes`: uint64 [N], by which
-    near duplicates are looked for.
+    Before the pixels are known, `digests` is None, and none are alike. `places`: what the source says of each itself;
+    else its folders say it, or a table. `hashes`: uint64 [N], by which near duplicates are looked for.
     `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
     """
     given = config.labels if isinstance(config.labels, LabelTable) else None
@@ -75,13 +75,13 @@ def assign(
         leave_out(held, "unlabelled, of a group that val or test has")
         if apart:
             read.warnings.append(f"{apart:,} groups stand in two of the splits that the folders or the table give")
-    alike = duplicates.find(digests, splits, read.labels, paths)
+    alike = Duplicates() if digests is None else duplicates.find(digests, splits, read.labels, paths)
     if hashes is not None and config.near_duplicates is not None:
         near_duplicates.add(alike, hashes, splits, paths, config.near_duplicates)
     advice = "duplicates: drop leaves them out" if config.duplicates == "keep" else "these are left out"
     read.warnings.extend([*(f"{note}: {advice}" for note in alike.leaked), *alike.contradictions])
     read.notes.extend(alike.notes)
-    if config.duplicates == "drop":
+    if config.duplicates == "drop" and digests is not None:
         leave_out(alike.dropped, "pixels that a split measured on has too")
         if alike.near:
             leave_out(alike.near_dropped, "nearly the pixels that a split measured on has")

@@ -10,6 +10,7 @@ from typing import IO
 
 from ssl_core.data import kinds
 from ssl_core.data.source import Encoded, Reading
+from ssl_core.errors import Refused
 
 LARGEST = 2**29
 """Bytes that are read of one file: what is, or unpacks to, more is no image, and would not fit in memory."""
@@ -34,6 +35,17 @@ def meant(name: str, reading: Reading) -> bool:
             reading.leave_out(why, "/".join(parts[:depth]))
             return False
     return True
+
+
+def looks_like_image(file: File) -> bool:
+    """Whether a file's name and its first bytes are those of an image, be it damaged further on."""
+    name = file.names[0]
+    try:
+        with file.open() as opened:
+            head = opened.read(kinds.HEAD)
+        return kinds.no_image(name, head) is None if not kinds.called_image(name) else bool(kinds.formats(name, head))
+    except (Refused, OSError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def contents(file: File, reading: Reading) -> Iterator[tuple[str, Encoded]]:

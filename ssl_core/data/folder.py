@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ssl_core.data import archives, opening, tree
+from ssl_core.data import archives, kinds, opening, tree
 from ssl_core.data.decode import decode
-from ssl_core.data.files import File, contents
+from ssl_core.data.files import File, contents, looks_like_image
 from ssl_core.data.layout import Folder
 from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.errors import Refused
@@ -36,6 +36,8 @@ def read(config: FolderConfig, raw: Path) -> Reading:
         archives.is_zip(path)
     reading = Reading(examples=iter(()))
     reading.examples = opening.ranged(_examples(path, reading), config, partial(_loading, path))
+    if path.is_dir() or archives.has_index(path):
+        reading.foreseen = lambda: [(name, None) for name in _names(path)]
     return reading
 
 
@@ -100,6 +102,33 @@ def _examples(path: Path, reading: Reading) -> Iterator[tuple[str, Encoded]]:
         reading.sources.append({"file": path.name, "bytes": size, "sha256": digest.hexdigest()})
     else:
         reading.sources.append(described(path, sha256(path)))
+
+
+def _names(path: Path) -> list[str]:
+    """The names of the files that will be read as images, in folders of which one at least begins like one.
+
+    Where none does, all of them: then the names are what can be told.
+    """
+    unseen = Reading(examples=iter(()))
+    found: list[str] = []
+    sound = set[str]()
+    with archives.refusing_damage(path):
+        for file in _files(path, unseen):
+            called = kinds.called_image(file.names[0])
+            if not called and kinds.no_image(file.names[0], b"") != kinds.OTHER:
+                continue
+            parents = {_parent(name) for name in file.names}
+            if not called or not parents <= sound:
+                looks = looks_like_image(file)
+                sound |= parents if looks else set()
+                if not called and not looks:
+                    continue
+            found += file.names
+    return [name for name in found if _parent(name) in sound] or found
+
+
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _loading(path: Path) -> Iterator[tuple[str, Callable[[], Encoded | None]]]:

@@ -6,13 +6,22 @@ from contextlib import contextmanager
 
 SMALL = 4_000_000
 """Bytes below which nothing is counted."""
+ALL = 2**29
+"""Bytes of decoded images at once: so one of 400 megapixels is alone."""
+
+
+class TooLargeHereError(Exception):
+    """An image is to be decoded by the process that counts the memory of all."""
 
 
 class Budget:
-    """Bytes that threads share: who wants more than is left waits; who wants more than there are, until he is alone."""
+    """Bytes that threads share: who wants more than is left waits; who wants more than there are, until he is alone.
 
-    def __init__(self, size: int) -> None:
-        self.size, self.used = size, 0
+    Of a worker's `share` nobody is alone: who wants more raises `TooLargeHereError`.
+    """
+
+    def __init__(self, size: int, share: bool = False) -> None:
+        self.size, self.share, self.used = size, share, 0
         self.freed = threading.Condition()
 
     @contextmanager
@@ -21,6 +30,8 @@ class Budget:
         if wanted < SMALL:
             yield
             return
+        if self.share and wanted > self.size:
+            raise TooLargeHereError
         with self.freed:
             self.freed.wait_for(lambda: not self.used or self.used + wanted <= self.size)
             self.used += wanted
@@ -32,5 +43,4 @@ class Budget:
                 self.freed.notify_all()
 
 
-MEMORY = Budget(2**29)
-"""Of decoded images: so one of 400 megapixels is alone."""
+MEMORY = Budget(ALL)

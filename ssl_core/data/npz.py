@@ -46,6 +46,7 @@ def read(config: NpzConfig, raw: Path) -> Reading:
         yield from _images(arrays, names)
         reading.sources.append(described(path, sha256(path)))
 
+    reading.foreseen = lambda: [(place, content.place) for place, content in _images(arrays, names)]
     reading.examples = opening.ranged(examples(), config, lambda: _loading(arrays, names))
     return reading
 

@@ -50,6 +50,9 @@ def read(config: ParquetConfig, raw: Path) -> Reading:
             yield from _rows(file, name, split, config)
             reading.sources.append(described(file, sha256(file)))
 
+    reading.foreseen = lambda: [
+        (path, place) for file, name, split in pieces for path, place, _ in _told(file, name, split, config, [])
+    ]
     reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
     return reading
 
@@ -70,16 +73,25 @@ def _opened(file: Path, config: ParquetConfig) -> "ParquetFile":
 
 
 def _rows(file: Path, name: PurePosixPath, split: str, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
+    for path, place, found in _told(file, name, split, config, [config.image]):
+        yield path, replace(_content(found[config.image], path), place=place)
+
+
+def _told(
+    file: Path, name: PurePosixPath, split: str, config: ParquetConfig, columns: list[str]
+) -> Iterator[tuple[str, Place, dict[str, Any]]]:
+    """Each row's path, its split and label, and what it has in some columns."""
     opened = _opened(file, config)
     names = _classes(opened.schema_arrow.metadata or {}, config.label)
-    columns = [config.image, *([config.label] if config.label else [])]
     row = 0
-    for batch in opened.iter_batches(ROWS, columns=columns):
-        for found in batch.to_pylist():
+    for batch in opened.iter_batches(ROWS, columns=[*columns, *([config.label] if config.label else [])]):
+        for found in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
             label = found[config.label] if config.label else None
-            path = f"{name.with_suffix('')}-{row:07}"
-            place = Place(split, None if label is None else _class(label, names))
-            yield path, replace(_content(found[config.image], path), place=place)
+            yield (
+                f"{name.with_suffix('')}-{row:07}",
+                Place(split, None if label is None else _class(label, names)),
+                found,
+            )
             row += 1
 
 

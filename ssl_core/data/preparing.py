@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +24,7 @@ from ssl_core.data.contact_sheet import contact_sheet
 from ssl_core.data.prepared import Card
 from ssl_core.data.source import Content, Encoded, Reading, SourceConfig
 from ssl_core.data.spellings import EVERY, TEST, TRAIN, VAL, clean
+from ssl_core.data.spool import Spool
 from ssl_core.data.structure import Place
 from ssl_core.data.table import KINDS
 from ssl_core.data.windows import windows
@@ -61,54 +63,96 @@ class Decoded:
     renamed: list[str] = field(default_factory=list)
 
 
-def prepare(name: str, reading: Reading, config: SourceConfig, folder: Path, source: Path | None = None) -> Card:
+def prepare(
+    name: str,
+    reading: Reading,
+    config: SourceConfig,
+    folder: Path,
+    source: Path | None = None,
+    refuse: Callable[[Card], None] = lambda card: None,
+    kept: Path | None = None,
+) -> Card:
     """Write the arrays, the card and the contact sheet of a source's images into `folder`.
 
-    `source`: the folder or archive that the images are of, where they are files. Raises `Refused` where nothing can be
-    read, more than `max_skipped_share` cannot, it cannot be told what the images are, or a split would be empty.
+    `source`: the folder or archive that the images are of, where they are files. `refuse` is asked before the first is
+    decoded, of a source that knows their names by then, with a card that has counts and no pixels. `kept`: the folder
+    in which a run that ends early leaves what it has decoded to the next. Raises `Refused` where nothing can be read,
+    more than `max_skipped_share` cannot, it cannot be told what the images are, or a split would be empty.
     """
-    pixels = folder / "pixels"
-    decoded = decode_all(reading, config, pixels)
+    if card := _foreseen(name, reading, config, source):
+        refuse(card)
+    with Spool(kept or folder / "decoded", config) as spool:
+        return _written(name, reading, config, folder, source, spool)
+
+
+def _written(
+    name: str, reading: Reading, config: SourceConfig, folder: Path, source: Path | None, spool: Spool
+) -> Card:
+    decoded = decode_all(reading, config, spool)
     _refuse_unreadable(reading, decoded, config)
     skipped = [entry["file"] for entry in decoded.skipped]
     if lost := remarks.without_images(reading, decoded.paths, skipped):
         reading.left_out[remarks.EMPTY] = lost
-    order = _ordered(decoded)
+    count = len(decoded.paths)
+    order = _ordered(decoded.paths) if decoded.files else np.arange(count)
     paths, digests = [decoded.paths[i] for i in order], np.frombuffer(decoded.digests, duplicates.DIGEST)[order]
     places = [decoded.places[path] for path in paths] if decoded.places else None
     hashes = np.frombuffer(decoded.hashes, np.uint64)[order] if decoded.hashes else None
     found = assign(paths, digests, config, source, places, hashes)
-    spool = np.memmap(pixels, np.uint8, "r", shape=(len(decoded.paths), config.image_size, config.image_size, 3))
+    pixels = np.memmap(spool.file, np.uint8, "r", shape=(count, config.image_size, config.image_size, 3))
     counts: dict[str, dict[str, Any]] = {}
-    for split in [name for name in EVERY if (found.splits == name).any()]:
+    for split in _splits(found):
         rows = np.flatnonzero(found.splits == split)
         index, labels = order[rows], found.labels[rows]
         digest = hashlib.sha256()
-        _copy(spool, index, folder / f"{split}_images.npy", digest.update)
+        _copy(pixels, index, folder / f"{split}_images.npy", digest.update)
         digest.update(labels.tobytes())
         np.save(folder / f"{split}_labels.npy", labels)
         with (folder / f"{split}_files.jsonl").open("w") as opened:
             opened.writelines(json.dumps(paths[i]) + "\n" for i in rows)
         for key, values in reading.extra.items():
             np.save(folder / f"{split}_{key}.npy", values[index])
-        per_class = np.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()
-        counts[split] = {"count": len(index), "per_class": per_class, "sha256": digest.hexdigest()}
+        counts[split] = _counted(found, rows) | {"sha256": digest.hexdigest()}
     train = found.splits == TRAIN
-    card = _card(name, reading, config, decoded, found, counts, _moments(spool, order[train]))
+    card = _card(name, reading, config, decoded, found, counts, _moments(pixels, order[train]))
     (folder / "card.json").write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
-    sheet = contact_sheet(spool, order[train], found.labels[train], card, decoded.first, config.fit == "crop")
+    sheet = contact_sheet(pixels, order[train], found.labels[train], card, decoded.first, config.fit == "crop")
     sheet.save(folder / "contact_sheet.png")
-    pixels.unlink()
     return card
 
 
-def _ordered(decoded: Decoded) -> np.ndarray:
-    """The images' order, int64.
+def _foreseen(name: str, reading: Reading, config: SourceConfig, source: Path | None) -> Card | None:
+    """The card as far as names, tables and places tell it; None where they are not known. Raises `Refused` as `assign`.
 
-    Files are put in the order of their paths, so that those of an archive and of its tree are the same in any order.
+    The number of images is then known too.
     """
-    count = range(len(decoded.paths))
-    return np.array(sorted(count, key=lambda i: clean(decoded.paths[i])) if decoded.files else count, dtype=np.int64)
+    foreseen = reading.foreseen() if reading.foreseen else []
+    if not foreseen:
+        return None
+    reading.count = reading.count or len(foreseen)
+    order = _ordered([path for path, _ in foreseen])
+    paths, places = [foreseen[i][0] for i in order], [place for i in order if (place := foreseen[i][1])]
+    found = assign(paths, None, config, source, places or None)
+    return Card(
+        name=name, image_size=config.image_size, classes=found.classes, grey=False, original_sizes={}, sources=[],
+        splits={split: _counted(found, np.flatnonzero(found.splits == split)) for split in _splits(found)},
+        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), skipped={},
+    )  # fmt: skip
+
+
+def _splits(found: Assigned) -> list[str]:
+    return [name for name in EVERY if (found.splits == name).any()]
+
+
+def _counted(found: Assigned, rows: np.ndarray) -> dict[str, Any]:
+    """How many images a split has, and how many of each class."""
+    labels = found.labels[rows]
+    return {"count": len(rows), "per_class": np.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()}
+
+
+def _ordered(paths: list[str]) -> np.ndarray:
+    """The order of files by their paths, int64: so those of an archive and of its tree are the same in any order."""
+    return np.array(sorted(range(len(paths)), key=lambda i: clean(paths[i])), dtype=np.int64)
 
 
 def _card(
@@ -159,20 +203,18 @@ def _card(
     )  # fmt: skip
 
 
-def decode_all(reading: Reading, config: SourceConfig, pixels: Path) -> Decoded:
-    """Append every image's pixels to the file `pixels`, in the order of the reading; what cannot be read is noted."""
+def decode_all(reading: Reading, config: SourceConfig, spool: Spool) -> Decoded:
+    """Have every image's pixels in the spool, in the order of the reading; what cannot be read is noted."""
     decoded = Decoded()
     progress = tqdm(total=reading.count, desc="prepare", unit="image", mininterval=0.5)
-    with pixels.open("wb") as opened, progress:
+    with progress, closing(windows(reading, config, spool)) as decoding:
         reading.examples = _noting_files(_apart(reading.examples, decoded), decoded)
-        for window in windows(reading, config):
+        for window in decoding:
             for path, made in window:
                 if isinstance(made, str):
                     decoded.skipped.append({"file": path, "why": made})
                     continue
-                content = made.pixels.tobytes()
-                opened.write(content)
-                decoded.digests += duplicates.digest(content)
+                decoded.digests += duplicates.digest(made.pixels.tobytes())
                 if config.near_duplicates is not None:
                     decoded.hashes += near_duplicates.difference_hash(made.pixels)
                 decoded.paths.append(path)

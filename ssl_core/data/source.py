@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +95,8 @@ class Reading:
     Complete when `examples` has ended:
     `sources` (name, bytes and sha256 of what was read), `left_out` (why -> the names of what was lost or is no image),
     `remarks` (sentences on how names and files were read), `folders` (those that were seen, also without an image).
+    `foreseen`: of a source that knows them before it reads an image, the paths and places that will be read, as far as
+    names tell.
     """
 
     examples: Iterator[tuple[str, Content]]
@@ -104,6 +106,7 @@ class Reading:
     left_out: dict[str, list[str]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
+    foreseen: Callable[[], list[tuple[str, Place | None]]] | None = None
 
     def leave_out(self, why: str, name: str) -> None:
         """Keep the name of what is not read, once."""
