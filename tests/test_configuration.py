@@ -317,4 +317,4 @@ def test_an_editor_sees_a_mistake() -> None:
         assert not checks["suite"].is_valid(suite | {key: mistaken}), (key, mistaken)
     assert not checks["methods"].is_valid({"simclr": {"objective": {"name": "simklr"}}})
     assert not checks["params"].is_valid(SHIPPED["params.yaml"] | {"computer": {}})
-    assert not checks["params"].is_valid(SHIPPED["params.yaml"] | {"data": {"a": {"source": "mnist"}}})
+    assert not checks["params"].is_valid(SHIPPED["params.yaml"] | {"data": {"a": {"source": "mnits"}}})

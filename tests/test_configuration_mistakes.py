@@ -398,7 +398,7 @@ def test_a_claim_on_the_shown_representation_needs_no_name_for_it(tmp_path: Path
     ("changes", "sentence"),
     [
         ({"evaluation": GONE}, "params.yaml: evaluation is missing"),
-        ({"data.fashion_mnist.source": "mnist"}, "params.yaml: data.fashion_mnist.source is 'mnist'; allowed are"),
+        ({"data.fashion_mnist.source": "mnits"}, "params.yaml: data.fashion_mnist.source is 'mnits'; allowed are"),
         ({"data.fashion_mnist.image_sise": 28}, "data.fashion_mnist.image_sise is not known: did you mean image_size?"),
         ({"data.fashion_mnist.source": GONE}, "params.yaml: data.fashion_mnist.source is missing; it says which kind"),
         ({"data.my-photos": {"source": "shapes"}}, "params.yaml: data names 'my-photos'; a name has letters of the"),
