@@ -111,7 +111,9 @@ def _baselines(compared: Compared, best: str, share: float) -> list[Sentence]:
         if name != best and _figure(compared, name, share):
             above, how = _difference(compared, best, name, share)
             compares.append([f"{above} {what}", Variant(name), f"{that}{how}"])
-    return [["It is ", *listed(compares), "."]] if compares else []
+    # Of a network as it came another one was spoken of last.
+    who: Sentence = ["It is "] if planned.trained else [Variant(best), " is "]
+    return [[*who, *listed(compares), "."]] if compares else []
 
 
 def _few_labels(compared: Compared, order: list[str], shares: list[float]) -> list[Sentence]:
