@@ -365,6 +365,31 @@ def test_a_store_that_is_no_good_is_one_sentence(
     recorded.check(Store("drawn").client, SUITE)
 
 
+def test_a_disk_that_fills_is_one_sentence_and_what_it_withheld_is_delivered_when_there_is_room(
+    project: Path, fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = project / "small disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here: that takes root")
+    try:
+        shutil.copy(fresh, place / "mlflow.db")
+        recorded.choose(f"sqlite:///{place / 'mlflow.db'}")
+        with suppress(OSError), (place / "full").open("wb", buffering=0) as opened:
+            while True:
+                opened.write(bytes(4096))
+        assert not delivered()
+        told = capsys.readouterr()
+        assert "the disk is full" in told.err
+        assert told.err.count("\n") == 1
+        (place / "full").unlink()
+        assert delivered()
+        recorded.check(Store("drawn").client, SUITE)
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
 def test_a_server_that_says_nothing_is_left_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
