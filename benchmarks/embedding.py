@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import workload
 from benchmarks.page import Section
 from benchmarks.timing import rate_rows, ratio, take_turns
+from benchmarks.workload import MEAN, STD, images
 from ssl_core import backbones
 from ssl_core.backbones import ResNetConfig
 from ssl_core.data import prepared
@@ -23,7 +23,6 @@ from tasks.exporting import embeddings
 from tasks.weights import Kept
 
 SIDE, WIDTH = 32, 16
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 ALONE, NAMED = "representations alone", "with file names, as parquet"
 
 
@@ -75,7 +74,7 @@ def _prepared(folder: Path, count: int) -> Prepared:
         skipped={},
     )
     (folder / "card.json").write_text(json.dumps(asdict(card)))
-    np.save(folder / "test_images.npy", workload.images(count, SIDE))
+    np.save(folder / "test_images.npy", images(count, SIDE))
     np.save(folder / "test_labels.npy", np.arange(count) % 2)
     names = (json.dumps(f"test/a folder/image-{i:08d}.jpg") for i in range(count))
     (folder / "test_files.jsonl").write_text("\n".join(names))

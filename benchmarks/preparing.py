@@ -1,8 +1,8 @@
 """What preparing a tree of small image files costs: `python -m benchmarks.preparing [--images N] [--into FOLDER]`.
 
 The files are made first, JPEG and PNG of 40 x 48 pixels in a hundred class folders. Each run is a process of its own,
-with all cores and with one; its peak memory, and that of its workers, is
-the operating system's.
+with all cores and with one; its peak memory, and its workers', is the
+operating system's.
 """
 
 import argparse

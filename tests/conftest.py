@@ -164,6 +164,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has set up, which takes seconds."""
+    from mlflow import MlflowClient
+
+    made = tmp_path_factory.mktemp("fresh") / "mlflow.db"
+    MlflowClient(f"sqlite:///{made}").search_experiments()
+    return made
+
+
+@pytest.fixture(scope="session")
 def digested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone that has run, whose stages but `configure` digest what they read; a test works on a copy."""
     from graph import digesting

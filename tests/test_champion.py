@@ -16,23 +16,9 @@ from tasks.tracking.store import Store
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has set up, which takes seconds."""
-    from mlflow import MlflowClient
-
-    made = tmp_path_factory.mktemp("fresh") / "mlflow.db"
-    MlflowClient(f"sqlite:///{made}").search_experiments()
-    return made
-
-
 @pytest.fixture(autouse=True)
 def project(fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    def exported(_pretrained: Path, _shown: str, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "MLmodel").write_text("flavors: {}")
-
-    recorded.enter(tmp_path, monkeypatch, exported)
+    recorded.enter(tmp_path, monkeypatch)
     shutil.copy(fresh, "mlflow.db")
     return tmp_path
 

@@ -86,26 +86,11 @@ def forge() -> Iterator["subprocess.Popen[str]"]:
     made.communicate()
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has set up, which takes seconds."""
-    from mlflow import MlflowClient
-
-    made = tmp_path_factory.mktemp("fresh") / "mlflow.db"
-    MlflowClient(f"sqlite:///{made}").search_experiments()
-    return made
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    recorded.enter(tmp_path, monkeypatch, lambda _pretrained, _shown, folder: exported(folder))
+    recorded.enter(tmp_path, monkeypatch)
     finish(0)
     return tmp_path
-
-
-def exported(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "MLmodel").write_text("flavors: {}")
 
 
 def finish(edition: int) -> None:

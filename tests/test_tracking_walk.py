@@ -45,14 +45,8 @@ class Unreliable:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    recorded.enter(tmp_path, monkeypatch, exported)
+    recorded.enter(tmp_path, monkeypatch)
     return tmp_path
-
-
-def exported(pretrained: Path, representation: str, folder: Path) -> None:
-    """Stands for the export of a graph, which takes seconds."""
-    folder.mkdir()
-    (folder / "MLmodel").write_text("flavors: {}")
 
 
 class Walk:
