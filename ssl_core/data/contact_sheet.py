@@ -60,7 +60,7 @@ def contact_sheet(
 def said(card: Card) -> list[str]:
     """What was read, what was not and why, a sentence a line."""
     counts = ", ".join(f"{split} {part['count']:,}" for split, part in card.splits.items())
-    lines = [f"{card.name}: {counts}; {labelled(card)}; {card.image_size} x {card.image_size} pixels"]
+    lines = [f"{card.name}: {counts}; {card.labelled_with}; {card.image_size} x {card.image_size} pixels"]
     lines += card.notes
     lines += [f"not read, {why}: {part['count']:,} ({some(part['files'])})" for why, part in card.left_out.items()]
     if card.skipped["count"]:
@@ -75,17 +75,6 @@ def said(card: Card) -> list[str]:
         unseen = f"{some(classes)} ({len(classes):,} of the {'labels' if card.target == 'labels' else 'classes'})"
         lines.append(f"warning: {split} has no image of {unseen}, which its figures cannot tell of")
     return lines + [f"warning: {warning}" for warning in card.warnings]
-
-
-def labelled(card: Card) -> str:
-    """What images are labelled with, in words."""
-    match card.target:
-        case "class":
-            return f"{len(card.classes) or 'no'} classes"
-        case "labels":
-            return f"{len(card.classes)} labels, of which an image has none, one or several"
-        case "number":
-            return f"a number, {card.classes[0]}"
 
 
 def _shown(labels: np.ndarray, card: Card) -> list[tuple[str, np.ndarray]]:

@@ -50,6 +50,17 @@ class Card:
     groups: int | None = None
     target: Target = "class"
 
+    @property
+    def labelled_with(self) -> str:
+        """In words: `10 classes`."""
+        match self.target:
+            case "class":
+                return f"{len(self.classes) or 'no'} classes"
+            case "labels":
+                return f"{len(self.classes)} labels, several an image"
+            case "number":
+                return f"a number, {self.classes[0]}"
+
     def written(self) -> dict[str, Any]:
         """As `card.json` has it, in which classes go without saying."""
         return {key: value for key, value in asdict(self).items() if (key, value) != ("target", "class")}
