@@ -87,7 +87,8 @@ def _shown(labels: np.ndarray, card: Card) -> list[tuple[str, np.ndarray]]:
         case "number":
             ranges = targets.strata(labels)
             parts = [ranges == i for i in range(ranges.max() + 1)]
-            return [(f"{labels[part].min():.4g} to {labels[part].max():.4g}", part) for part in parts if part.any()]
+            ends = [(f"{labels[part].min():.4g}", f"{labels[part].max():.4g}", part) for part in parts if part.any()]
+            return [(least if least == most else f"{least} to {most}", part) for least, most, part in ends]
 
 
 def readable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

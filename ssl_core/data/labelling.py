@@ -92,4 +92,4 @@ def _numbers(rows: Mapping[int, Row], given: LabelTable, named: str, count: int)
 
 def _unlabelled(rows: Mapping[int, Row]) -> list[str]:
     without = sum(not row.labelled for row in rows.values())
-    return [f"{without:,} rows have no label"] if without else []
+    return [f"rows without a label: {without:,}"] if without else []

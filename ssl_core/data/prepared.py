@@ -59,7 +59,8 @@ class Card:
             case "labels":
                 return f"{len(self.classes)} labels, several an image"
             case "number":
-                return f"a number, {self.classes[0]}"
+                numbers = self.splits["train"]["numbers"]
+                return f"a number, {self.classes[0]}, from {numbers['least']:.4g} to {numbers['greatest']:.4g}"
 
     def written(self) -> dict[str, Any]:
         """As `card.json` has it, in which classes go without saying."""

@@ -9,7 +9,8 @@ decay, and L-BFGS starts from that instead of from a multiple of I: representati
 differ by many orders of magnitude, then take tens of iterations, not hundreds. With a sigmoid for each of several
 labels the cross-entropy is the sum of theirs, and the Hessian I/4 (x) X'X/N + weight_decay I there, the bound too.
 
-Shapes: N images, D dimensions, R axes (with one for the bias), K weight decays, C classes; `targets` is [R, 1, C].
+Shapes: N images, D dimensions, R axes (with one for the bias), K weight decays, C classes; `targets` is [R, 1, C], or
+where each fit has its own, [R, K, C].
 Float32 but for the loss, and for few images, whose gradients float32 soon rounds to noise; on a CPU the same inputs
 give the same bits.
 """
@@ -41,14 +42,24 @@ def solve(x: Tensor, labels: Tensor, classes: int, weight_decays: Sequence[float
     axes, z = _in_axes(x)
     # Z'Y/N, with Y the labels as indicators.
     targets = z.new_zeros(classes, z.shape[1]).index_add_(0, labels, z).T / len(z)
-    return _solved(axes, z, targets, weight_decays, classes, softmax)
+    return _solved(axes, z, targets[:, None], weight_decays, classes, softmax)
 
 
 def solve_each(x: Tensor, labels: Tensor, weight_decays: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """The same of several labels an image, [N, L] of 0 and 1: a logistic regression for each."""
+    """The same of several labels an image, [N, L] of 0 and 1: a logistic regression for each, none waits for another.
+
+    One that all images have, or none, has no weights: its bias says so, but for half an image.
+    """
     axes, z = _in_axes(x)
-    targets = z.T @ labels.to(z) / len(z)
-    return _solved(axes, z, targets, weight_decays, 4, sigmoid)
+    has, fits = labels.to(z), len(weight_decays)
+    weights = x.new_zeros(fits, has.shape[1], x.shape[1])
+    biases = ((has.sum(dim=0) + 0.5) / (len(has) + 1)).logit().float().repeat(fits, 1)
+    told = (has > 0).any(dim=0) & (has == 0).any(dim=0)
+    targets = (z.T @ has[:, told] / len(z)).repeat(1, fits)[:, :, None]
+    decays = [decay for decay in weight_decays for _ in range(int(told.sum()))]
+    w, b = _solved(axes, z, targets, decays, 4, sigmoid)
+    weights[:, told], biases[:, told] = w.view(fits, -1, w.shape[2]), b.view(fits, -1)
+    return weights, biases
 
 
 def _in_axes(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,11 +73,14 @@ def _in_axes(x: Tensor) -> tuple[Tensor, Tensor]:
 def _solved(
     axes: Tensor, z: Tensor, targets: Tensor, weight_decays: Sequence[float], flatness: int, link: Link
 ) -> tuple[Tensor, Tensor]:
-    """Weights and biases; `flatness`: one over the curvature of the loss where all logits are equal."""
+    """Weights and biases; `flatness`: one over the curvature of the loss where all logits are equal.
+
+    `targets`: [R, 1, C], or of each weight decay its own, [R, K, C].
+    """
     decay = z.new_tensor(weight_decays).expand(z.shape[1], -1).clone()
     decay[-1] = 0
     scale = 1 / (z.square().mean(dim=0)[:, None] / flatness + decay)
-    w = _minimise(z, targets[:, None], decay[:, :, None], scale[:, :, None], link)
+    w = _minimise(z, targets, decay[:, :, None], scale[:, :, None], link)
     return torch.einsum("dr,rkc->kcd", axes, w[:-1]).float(), w[-1].float()
 
 
@@ -114,6 +128,7 @@ def _minimise(z: Tensor, targets: Tensor, decay: Tensor, scale: Tensor, link: Li
             break
         if not going.all():
             left, decay, scale = left[going], decay[:, going], scale[:, going]
+            targets = targets[:, going] if targets.shape[1] > 1 else targets
             point = _Point(*(part[:, going] for part in point))
             pairs = [(s[:, going], y[:, going]) for s, y in pairs]
     return solution
