@@ -90,6 +90,7 @@ def test_a_label_that_no_labelled_image_has_spoils_no_other() -> None:
     assert weights.isfinite().all()
     torch.testing.assert_close(biases[:, 3].sigmoid(), torch.full((2,), 0.5 / 61))
     assert not weights[:, 3].any()
+    assert logistic.solve_each(x[:1], torch.from_numpy(y[:1]), DECAYS)[0].shape == (2, 3, 6)
     torch.testing.assert_close(weights[:, :3], logistic.solve_each(x, torch.from_numpy(y), DECAYS)[0])
 
 

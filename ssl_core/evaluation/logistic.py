@@ -57,6 +57,8 @@ def solve_each(x: Tensor, labels: Tensor, weight_decays: Sequence[float]) -> tup
     told = (has > 0).any(dim=0) & (has == 0).any(dim=0)
     targets = (z.T @ has[:, told] / len(z)).repeat(1, fits)[:, :, None]
     decays = [decay for decay in weight_decays for _ in range(int(told.sum()))]
+    if not decays:
+        return weights, biases
     w, b = _solved(axes, z, targets, decays, 4, sigmoid)
     weights[:, told], biases[:, told] = w.view(fits, -1, w.shape[2]), b.view(fits, -1)
     return weights, biases
