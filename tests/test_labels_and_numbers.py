@@ -20,7 +20,7 @@ def photos(root: Path) -> Path:
     root.mkdir()
     drawn, rows = np.random.default_rng(0), ["file,red,green,height"]
     for i in range(COUNT):
-        red, green = drawn.random(2) < 0.5
+        red, green = (bool(one) for one in drawn.random(2) < 0.5)
         height = int(drawn.integers(1, 15))
         pixels = drawn.integers(0, 60, (16, 16, 3)).astype(np.uint8)
         pixels[..., 0] += 120 * red
