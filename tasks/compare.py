@@ -15,6 +15,7 @@ from tasks.comparison import frame, sources, troubles
 from tasks.comparison.troubles import Trouble
 from tasks.configuration import plan as plans
 from tasks.configuration.plan import Plan
+from tasks.main_figure import MAIN
 from tasks.stage import atomic_file, atomic_folder, stage
 
 
@@ -38,13 +39,14 @@ def main() -> None:
 def metrics(plan: Plan, figures: pd.DataFrame) -> dict[str, float]:
     """The main figure of each variant: test accuracy of the linear probe with the most labels, a mean over seeds.
 
-    Of the first data set and the variant's first representation. Where that set has no labels: RankMe, on test too.
+    Of the first data set and the variant's first representation. Where its images have several labels, or a number,
+    what they are compared by (`main_figure`); where they have none, RankMe, on test too.
     """
     main = figures[figures["images"] == plan.images[0]]
     probe = main[
         (main["protocol"] == "feature_extraction")
         & (main["head"] == "linear")
-        & (main["metric"] == "accuracy")
+        & main["metric"].isin(MAIN)
         & (main["split"] == "test")
     ]
     if probe.empty:

@@ -15,6 +15,7 @@ from tasks.configuration import configs, plan
 from tasks.configuration.configs import Pretraining
 
 NAMED = 5
+HAVING = {"labels": "several labels each", "number": "numbers"}
 
 
 def refuse(card: Card) -> None:
@@ -35,7 +36,13 @@ def refuse(card: Card) -> None:
 
 
 def refuse_labels(card: Card, fractions: Sequence[float]) -> None:
-    """Raise `Refused` where classes have no training image, or too few for the shares of labels that are asked for."""
+    """Raise `Refused` where classes have no training image, or too few for the shares of labels that are asked for.
+
+    Of several labels and of numbers no share is too small: each part of them gives an image at least.
+    """
+    if card.target == "number":
+        _refuse_constant(card)
+        return
     train = card.splits["train"]["per_class"]
     unknown = [name for name, count in zip(card.classes, train, strict=True) if not count]
     if unknown:
@@ -45,6 +52,9 @@ def refuse_labels(card: Card, fractions: Sequence[float]) -> None:
             f"so that nothing can learn {'it' if len(unknown) == 1 else 'them'}: move some of these images to train, "
             "take them out, or add labels: none to this data set"
         )
+    if card.target == "labels":
+        _refuse_unseen(card)
+        return
     for split in ("val", "test"):
         shown = sum(count > 0 for count in card.splits[split]["per_class"])
         if shown < 2:
@@ -65,6 +75,26 @@ def refuse_labels(card: Card, fractions: Sequence[float]) -> None:
         )
 
 
+def _refuse_constant(card: Card) -> None:
+    for split in ("train", "val", "test"):
+        numbers = card.splits[split]["numbers"]
+        if not numbers or numbers["least"] == numbers["greatest"]:
+            has = f"{card.classes[0]} {numbers['least']:g} alone" if numbers else f"no {card.classes[0]}"
+            raise Refused(
+                f"{card.name}: {split} has {has}, and R² needs two different numbers: put other images into {split}, "
+                f"or leave val and test out, and they are cut out of train"
+            )
+
+
+def _refuse_unseen(card: Card) -> None:
+    for split in ("val", "test"):
+        if not any(card.splits[split]["per_class"]):
+            raise Refused(
+                f"{card.name}: {split} shows none of the {len(card.classes)} labels, and an average precision needs "
+                f"one: put images that have some into {split}, or leave {split} out, and it is cut out of train"
+            )
+
+
 def refuse_pretraining(card: Card, variants: Mapping[str, Pretraining], suite: str) -> None:
     """Raise `Refused` where an objective needs what these images have not, or more images than there are."""
     count = sum(card.splits[split]["count"] for split in ("train", "unlabelled") if split in card.splits)
@@ -72,6 +102,8 @@ def refuse_pretraining(card: Card, variants: Mapping[str, Pretraining], suite: s
     for name, one in variants.items():
         kind = one.objective_class
         lacking = "labels, and these images have none" if kind.needs_labels and not card.classes else ""
+        if kind.needs_classes and card.target != "class":
+            lacking = f"classes, and these images have {HAVING[card.target]}"
         lacking = "colours, and these images are grey" if kind.needs_colours and card.grey else lacking
         if lacking:
             raise Refused(f"the objective {one.objective.name} needs {lacking}: take it out of the suite")

@@ -40,9 +40,13 @@ def refuse(card: Card) -> None:
 
 
 def counted(card: Card) -> list[str]:
-    """The images of each class in each split, a line a split, of as many classes as a line is read of."""
+    """The images of each class in each split, a line a split, of as many classes as a line is read of; or numbers."""
     lines = []
     for split, part in card.splits.items():
+        if numbers := part.get("numbers"):
+            least, greatest, mean = (f"{numbers[which]:.4g}" for which in ("least", "greatest", "mean"))
+            lines.append(f"{split}: {card.classes[0]} from {least} to {greatest}, {mean} on average")
+            continue
         counts = [f"{name} {count:,}" for name, count in zip(card.classes, part["per_class"], strict=True) if count]
         more = f", and {len(counts) - SHOWN:,} more classes" if len(counts) > SHOWN else ""
         if counts:

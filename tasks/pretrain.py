@@ -101,7 +101,7 @@ def pretrained(
     augment = Augment(config.augmentation, mean, std, compiled=acceleration.compiled)
     parts, labels = [data.images(split) for split in ("train", "unlabelled") if split in data.splits], None
     if objective.needs_labels:
-        parts, labels = parts[:1], torch.from_numpy(data.labels("train")).to(device)
+        parts, labels = parts[:1], torch.from_numpy(data.wanted("train")).to(device)
     images = batches.images(parts, device)
     outcome = pretrain(objective, images, labels, augment, config.pretraining, cell.seed, record, kept, acceleration)
     return Pretrained(objective, outcome, data, augment, started_from)

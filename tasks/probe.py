@@ -88,7 +88,7 @@ def read_splits(data: Prepared, kept: Kept, embedded: Path, device: torch.device
                 f"{embedded / name}.npy is of {len(representations)} images, the {name} split has {len(images)}: "
                 "embed again"
             )
-        splits[name] = Split(images=images, labels=data.labels(name), representations=representations)
+        splits[name] = Split(images=images, labels=data.wanted(name), representations=representations)
     return splits
 
 

@@ -182,7 +182,7 @@ def _possible(name: str, images: str) -> bool:
     lacking = (card["grey"] and any(one.needs_colours for one in needed)) or (
         not card["classes"] and any(one.needs_labels for one in needed)
     )
-    return not lacking
+    return not (lacking or ("target" in card and any(one.needs_classes for one in needed)))
 
 
 def _suite(name: str) -> Path:

@@ -127,7 +127,7 @@ def test_the_rate_ahead_goes_on_and_the_state_that_was_best_on_val_is_kept(
     head, _ = linear_probe.choose(parts["train"], parts["val"], 3, [0.1])
     tuned = fine_tuning.choose(backbone(), head, parts["train"], parts["val"], BUDGET, seed=0)
     assert len(states) == 4
-    assert (tuned.learning_rate, tuned.step, tuned.accuracy) == (rate, step, accuracies[place])
+    assert (tuned.learning_rate, tuned.step, tuned.reached) == (rate, step, accuracies[place])
     assert all(torch.equal(states[place][name], value) for name, value in tuned.model.state_dict().items())
     assert not torch.equal(states[2]["head.linear.weight"], states[3]["head.linear.weight"])
 

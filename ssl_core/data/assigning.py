@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_core.data import cutting, duplicates, layout, near_duplicates, table
+from ssl_core.data import cutting, duplicates, labelling, layout, near_duplicates, table, targets
 from ssl_core.data.duplicates import Duplicates
 from ssl_core.data.layout import Layout
 from ssl_core.data.source import SourceConfig
@@ -62,7 +62,8 @@ def assign(
     if tables:
         read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, _ in tables]))
     keys, groups = _groups(paths, rows, config, read)
-    splits = cutting.cut(read.splits, read.labels, groups, config.val_share, config.test_share, config.seed)
+    strata = targets.strata(read.labels)
+    splits = cutting.cut(read.splits, strata, groups, config.val_share, config.test_share, config.seed)
     left_out = dict(read.left_out)
 
     def leave_out(mask: np.ndarray, why: str) -> None:
@@ -104,16 +105,9 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
             f"labels: no row of {named} names an image; its column {given.file} must have their names, as "
             f"{clean(paths[0])}, or the ends of them"
         )
-    said, notes, apart = layout.spelled_alike(
-        Place(split_of(row.split) or read.splits[i], row.label) for i, row in rows.items() if row.label
-    )
-    classes = sorted(set(said.values()))
-    if len(classes) < 2:
-        raise Refused(f"labels: the column {given.label} of {named} has {len(classes)} classes; at least 2 needed")
-    numbers = {name: i for i, name in enumerate(classes)}
-    labels, splits = np.full(len(paths), -1), read.splits.copy()
+    found = labelling.of_rows(rows, given, named, read.splits)
+    splits = read.splits.copy()
     for place, row in rows.items():
-        labels[place] = numbers[said[row.label]] if row.label else -1
         if row.split and splits[place]:
             splits[place] = split_of(row.split) or _refuse_split(given, row)
     moved = np.flatnonzero(splits != read.splits)
@@ -122,7 +116,7 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
             f"{named} gives {len(moved):,} images another split than their folders "
             f"({some([paths[i] for i in moved.tolist()])}): that of the table is taken"
         )
-    without = (labels < 0) & (splits != "")
+    without = ~targets.known(found.labels) & (splits != "")
     splits[without & (splits == TRAIN)] = UNLABELLED
     lost = without & np.isin(splits, (VAL, TEST))
     splits[lost] = ""
@@ -130,11 +124,12 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     unnamed = [paths[i] for i in range(len(paths)) if i not in rows]
     if unnamed:
         read.warnings.append(f"{len(unnamed):,} images are in no row of {named} ({some(unnamed)}): no label")
-    read.warnings.extend(apart)
-    read.notes.extend(notes)
-    read.notes.append(f"the labels are those of {named}, column {given.label}")
+    read.warnings.extend(found.warnings)
+    read.notes.extend(found.notes)
+    columns = f"column{'s' if len(given.columns) > 1 else ''} {', '.join(given.columns)}"
+    read.notes.append(f"the labels are those of {named}, {columns}")
     left_out = read.left_out | (left_out if lost.any() else {})
-    return replace(read, splits=splits, labels=labels, classes=classes, left_out=left_out)
+    return replace(read, splits=splits, labels=found.labels, classes=found.names, left_out=left_out)
 
 
 def _refuse_split(given: LabelTable, row: Row) -> str:
@@ -164,6 +159,8 @@ def _refuse_empty(splits: np.ndarray) -> None:
 
 def _nearly_all(read: Layout, splits: np.ndarray) -> list[str]:
     """A warning where one class is nearly everything: always to say it is then nearly always right."""
+    if targets.target(read.labels) != "class":
+        return []
     counted = Counter(read.labels[(splits != "") & (read.labels >= 0)].tolist())
     label, most = max(counted.items(), key=lambda item: item[1], default=(0, 0))
     share = most / max(1, counted.total())

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ssl_core.data import targets
 from ssl_core.data.prepared import Card
 from ssl_core.data.spellings import some
 
@@ -27,10 +28,11 @@ def contact_sheet(
 ) -> Image.Image:
     """The first train images of each class (at most 20 classes), a row each; of unlabelled images, the first of all.
 
-    `images`: uint8 [N, H, W, 3], of which `index`, int64 [M], are train, and `labels` theirs, int64 [M]; `originals`:
-    some files' contents by their names, of which the centre is left, or, without `cut`, all.
+    Of several labels, those that have each; of numbers, those of each of some ranges.
+    `images`: uint8 [N, H, W, 3], of which `index`, int64 [M], are train, and `labels` theirs, [M] as `targets` has
+    them; `originals`: some files' contents by their names, of which the centre is left, or, without `cut`, all.
     """
-    rows = [(name, index[labels == i][:COLUMNS]) for i, name in enumerate(card.classes[:ROWS])]
+    rows = [(name, index[which][:COLUMNS]) for name, which in _shown(labels, card)]
     if not card.classes:
         rows = [("", index[start : start + COLUMNS]) for start in range(0, min(50, len(index)), COLUMNS)]
     side = max(48, min(96, images.shape[1]))
@@ -58,9 +60,7 @@ def contact_sheet(
 def said(card: Card) -> list[str]:
     """What was read, what was not and why, a sentence a line."""
     counts = ", ".join(f"{split} {part['count']:,}" for split, part in card.splits.items())
-    lines = [
-        f"{card.name}: {counts}; {len(card.classes) or 'no'} classes; {card.image_size} x {card.image_size} pixels"
-    ]
+    lines = [f"{card.name}: {counts}; {card.labelled_with}; {card.image_size} x {card.image_size} pixels"]
     lines += card.notes
     lines += [f"not read, {why}: {part['count']:,} ({some(part['files'])})" for why, part in card.left_out.items()]
     if card.skipped["count"]:
@@ -72,9 +72,23 @@ def said(card: Card) -> list[str]:
     if card.groups is not None:
         lines.append(f"the images are of {card.groups:,} groups")
     for split, classes in card.unseen.items():
-        unseen = f"{some(classes)} ({len(classes):,} of the classes)"
+        unseen = f"{some(classes)} ({len(classes):,} of the {'labels' if card.target == 'labels' else 'classes'})"
         lines.append(f"warning: {split} has no image of {unseen}, which its figures cannot tell of")
     return lines + [f"warning: {warning}" for warning in card.warnings]
+
+
+def _shown(labels: np.ndarray, card: Card) -> list[tuple[str, np.ndarray]]:
+    """The name of each row, and which images it is of: bool [M]."""
+    match card.target:
+        case "class":
+            return [(name, labels == i) for i, name in enumerate(card.classes[:ROWS])]
+        case "labels":
+            return [(name, labels[:, i] == 1) for i, name in enumerate(card.classes[:ROWS])]
+        case "number":
+            ranges = targets.strata(labels)
+            parts = [ranges == i for i in range(ranges.max() + 1)]
+            ends = [(f"{labels[part].min():.4g}", f"{labels[part].max():.4g}", part) for part in parts if part.any()]
+            return [(least if least == most else f"{least} to {most}", part) for least, most, part in ends]
 
 
 def readable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -6,12 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ssl_core.data import targets
 from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean
 
 DIGEST = np.dtype("V16")
 NAMED = 3
 LEAKS = ((TRAIN, TEST), (VAL, TEST), (TRAIN, VAL), (UNLABELLED, TEST), (UNLABELLED, VAL))
 """Splits that must not share an image: the first is chosen or trained on, the second is measured on."""
+CONTRADICTING = {
+    "class": "are in two classes",
+    "labels": "have different labels",
+    "number": "have different numbers",
+}
 
 
 @dataclass
@@ -40,7 +46,10 @@ def digest(pixels: bytes) -> bytes:
 
 
 def find(digests: np.ndarray, splits: np.ndarray, labels: np.ndarray, paths: Sequence[str]) -> Duplicates:
-    """The images of one digest among those that are read. `digests`: V16 [N]; `splits`: texts [N] ("": not read)."""
+    """The images of one digest among those that are read. `digests`: V16 [N]; `splits`: texts [N] ("": not read).
+
+    `labels`: as `targets` has them.
+    """
     _, which, often = np.unique(digests, return_inverse=True, return_counts=True)
     read = splits != ""
     found = Duplicates(dropped=np.zeros(len(splits), dtype=bool))
@@ -55,12 +64,13 @@ def find(digests: np.ndarray, splits: np.ndarray, labels: np.ndarray, paths: Seq
                 f"{int(shared.sum()):,} images of {first} have the very pixels of an image of {second} "
                 f"({_named(shared, which, splits == second, paths)})"
             )
-    pairs = np.unique(np.stack([which[read & (labels >= 0)], labels[read & (labels >= 0)]]), axis=1)[0]
-    contradicting = np.isin(which, pairs[1:][pairs[1:] == pairs[:-1]]) & read & (labels >= 0)
+    codes = targets.codes(labels)
+    pairs = np.unique(np.stack([which[read & (codes >= 0)], codes[read & (codes >= 0)]]), axis=1)[0]
+    contradicting = np.isin(which, pairs[1:][pairs[1:] == pairs[:-1]]) & read & (codes >= 0)
     if contradicting.any():
         found.classes = int(contradicting.sum())
         found.contradictions.append(
-            f"{found.classes:,} images of the same pixels are in two classes "
+            f"{found.classes:,} images of the same pixels {CONTRADICTING[targets.target(labels)]} "
             f"({_named(contradicting, which, contradicting, paths)})"
         )
     found.extra = int(read.sum() - len(np.unique(which[read])))

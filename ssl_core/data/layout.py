@@ -19,8 +19,10 @@ DATED = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The split ("": not read) and the label (-1: none) of each path, in the paths' order, and the classes' names.
+    """The split ("": not read) and the label of each path, in the paths' order, and the classes' names.
 
+    `labels` as `targets` has them: of folders classes, -1 for none. A table may have several an image, or a number:
+    `classes` are then the names of the labels, or of the number alone.
     `left_out`: why images are not read, and the paths of those. `notes`, `warnings`: sentences on how they were read.
     """
 

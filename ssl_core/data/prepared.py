@@ -1,20 +1,21 @@
 """The prepared images on disk: one uint8 array and one label array a split, and a card that describes them.
 
-`<split>_images.npy` uint8 [N, H, W, 3], `<split>_labels.npy` int64 [N] (-1: unlabelled), `<split>_files.jsonl` the
-path of each in its source, a JSON string a line (about 30 bytes an image: a hundredth of its pixels at 32 x 32),
-`card.json`, `contact_sheet.png`.
+`<split>_images.npy` uint8 [N, H, W, 3], `<split>_labels.npy` int64 [N] (-1: unlabelled), or as `targets` has several
+labels and numbers, `<split>_files.jsonl` the path of each in its source, a JSON string a line (about 30 bytes an image:
+a hundredth of its pixels at 32 x 32), `card.json`, `contact_sheet.png`.
 Splits: train, val, test, and `unlabelled` where images came without labels beside labelled ones.
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_core.data.targets import Target
 from ssl_core.errors import Refused
 
 
@@ -26,7 +27,9 @@ class Card:
     files that are no images or damaged; `left_out`: why others were not read, with their `count` and the first `files`.
     `unseen`: the classes that no image of val and of test shows. `notes` and `warnings`: sentences on how it was read.
     `duplicates`: images that stand in two splits, in two classes, and any others of equal pixels, and where they were
-    looked for those that stand nearly in two splits; `groups`: how many.
+    looked for those that stand nearly in two splits; `groups`: how many. `target`: what an image is labelled with. Of
+    several labels `classes` are their names, and `per_class` counts the images that have each; of a number, its name
+    alone, and `splits` has the `least`, `greatest`, `mean` and `std` of its `numbers`.
     """
 
     name: str
@@ -45,6 +48,23 @@ class Card:
     warnings: list[str] = field(default_factory=list)
     duplicates: dict[str, Any] = field(default_factory=dict)
     groups: int | None = None
+    target: Target = "class"
+
+    @property
+    def labelled_with(self) -> str:
+        """In words: `10 classes`."""
+        match self.target:
+            case "class":
+                return f"{len(self.classes) or 'no'} classes"
+            case "labels":
+                return f"{len(self.classes)} labels, several an image"
+            case "number":
+                numbers = self.splits["train"]["numbers"]
+                return f"a number, {self.classes[0]}, from {numbers['least']:.4g} to {numbers['greatest']:.4g}"
+
+    def written(self) -> dict[str, Any]:
+        """As `card.json` has it, in which classes go without saying."""
+        return {key: value for key, value in asdict(self).items() if (key, value) != ("target", "class")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +84,19 @@ class Prepared:
         return np.load(self.folder / f"{split}_images.npy", mmap_mode="c")
 
     def labels(self, split: str) -> np.ndarray:
-        """A split's labels, int64 [N]; -1 is unlabelled."""
+        """A split's labels, int64 [N]; -1 is unlabelled. Several an image and numbers are as `targets` has them."""
         return np.load(self.folder / f"{split}_labels.npy")
+
+    def wanted(self, split: str) -> np.ndarray:
+        """What heads and objectives are to tell: the labels, but that numbers have mean 0 and variance 1 in train.
+
+        Float32 then. R² is the same of both.
+        """
+        labels = self.labels(split)
+        if self.card.target != "number":
+            return labels
+        train = self.card.splits["train"]["numbers"]
+        return ((labels - train["mean"]) / (train["std"] or 1.0)).astype(np.float32)
 
     def files(self, split: str) -> Iterator[str]:
         """The paths of a split's images in their source, as the card's `sources` name it, in the images' order.

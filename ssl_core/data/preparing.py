@@ -5,7 +5,6 @@ table) say the splits and classes, val (and test) are cut out by seed, and each 
 array. Only a window of images is ever in memory, and of each image its path and a digest.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ssl_core.data import duplicates, near_duplicates, remarks
+from ssl_core.data import duplicates, near_duplicates, remarks, targets
 from ssl_core.data.assigning import Assigned, assign
 from ssl_core.data.contact_sheet import contact_sheet
 from ssl_core.data.prepared import Card
@@ -115,7 +114,7 @@ def _written(
         counts[split] = _counted(found, rows) | {"sha256": digest.hexdigest()}
     train = found.splits == TRAIN
     card = _card(name, reading, config, decoded, found, counts, _moments(pixels, order[train]))
-    (folder / "card.json").write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n")
+    (folder / "card.json").write_text(json.dumps(card.written(), indent=2) + "\n")
     sheet = contact_sheet(pixels, order[train], found.labels[train], card, decoded.first, config.fit == "crop")
     sheet.save(folder / "contact_sheet.png")
     return card
@@ -136,7 +135,7 @@ def _foreseen(name: str, reading: Reading, config: SourceConfig, source: Path | 
     return Card(
         name=name, image_size=config.image_size, classes=found.classes, grey=False, original_sizes={}, sources=[],
         splits={split: _counted(found, np.flatnonzero(found.splits == split)) for split in _splits(found)},
-        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), skipped={},
+        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), skipped={}, target=targets.target(found.labels),
     )  # fmt: skip
 
 
@@ -145,9 +144,18 @@ def _splits(found: Assigned) -> list[str]:
 
 
 def _counted(found: Assigned, rows: np.ndarray) -> dict[str, Any]:
-    """How many images a split has, and how many of each class."""
+    """How many images a split has, and how many of each class, or with each label; of numbers, which they are."""
     labels = found.labels[rows]
-    return {"count": len(rows), "per_class": np.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()}
+    labels = labels[targets.known(labels)]
+    match targets.target(labels):
+        case "class":
+            return {"count": len(rows), "per_class": np.bincount(labels, minlength=len(found.classes)).tolist()}
+        case "labels":
+            return {"count": len(rows), "per_class": (labels == 1).sum(axis=0).tolist()}
+        case "number":
+            which = ("least", "greatest", "mean", "std")
+            said = [float(of(labels)) for of in (np.min, np.max, np.mean, np.std)] if len(labels) else []
+            return {"count": len(rows), "per_class": [len(labels)], "numbers": dict(zip(which, said, strict=False))}
 
 
 def _ordered(paths: list[str]) -> np.ndarray:
@@ -199,7 +207,7 @@ def _card(
         warnings=[*found.warnings, *loud],
         duplicates={"in two splits": alike.leaks, "in two classes": alike.classes, "copies": alike.extra}
         | ({} if alike.near is None else {"nearly in two splits": alike.near}),
-        groups=found.groups,
+        groups=found.groups, target=targets.target(found.labels),
     )  # fmt: skip
 
 

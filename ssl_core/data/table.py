@@ -1,10 +1,6 @@
 """Labels from a table beside the images: CSV, TSV, JSON lines or parquet, a row an image."""
 
-import csv
-import io
-import json
 import re
-import tarfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,51 +8,88 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ssl_core.data import table_cells, table_file
 from ssl_core.data.names import printable
-from ssl_core.data.spellings import clean
+from ssl_core.data.targets import Target
 from ssl_core.errors import Refused
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 _DECIMAL = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 LABELS = ("label", "labels", "class", "category", "target")
 """Columns that hold classes where a table is known by its name; a caption is none."""
-ONE_CLASS = "one class an image is read; several labels an image, boxes, captions and numbers are not"
+ONE_CLASS = (
+    "one class an image is read; several labels are with separator: '|' or label: [COLUMN, COLUMN], numbers with "
+    "number: COLUMN, boxes and captions are not"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelTable:
     """A table of labels: its file, and its columns of file names, labels, and of splits and groups where it has any.
 
-    `table`: a path as such, or one below the folder or archive of images, or beside it.
+    `table`: a path as such, or one below the folder or archive of images, or beside it. `label`: a column of classes,
+    one an image; or several columns, each of one label that an image has (1, true, yes) or not (0, false, no). With a
+    `separator` the one column has several labels in each cell, `cat|dog`. `number`: a column of numbers instead.
     """
 
     table: str
     file: str = "file_name"
-    label: str = "label"
+    label: str | tuple[str, ...] = "label"
+    separator: str | None = None
+    number: str | None = None
     split: str | None = None
     group: str | None = None
 
     def __post_init__(self) -> None:
         if not self.table.endswith(KINDS):
             raise ValueError(f"table is {self.table}; {', '.join(KINDS)} are read")
+        if not self.label or len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"label is {list(self.label)}; a column is needed, or several, each once")
+        if self.separator is not None and (not self.separator or self.number or not isinstance(self.label, str)):
+            raise ValueError(f"separator is {self.separator!r}; it parts the labels in the cells of one column, label")
+        if self.number is not None and self.label != "label":
+            raise ValueError(f"number is {self.number}; an image has a number or labels: leave out label or number")
+
+    @property
+    def target(self) -> Target:
+        """What an image is labelled with."""
+        if self.number is not None:
+            return "number"
+        return "class" if isinstance(self.label, str) and self.separator is None else "labels"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that say what an image is labelled with."""
+        if self.number is not None:
+            return (self.number,)
+        return (self.label,) if isinstance(self.label, str) else self.label
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What a table says of a file; empty where it says nothing."""
+    """What a table says of a file; empty where it says nothing.
+
+    `label`: its class. `target`: its labels or its number, where these are read; None where it has none.
+    """
 
     file: str
     label: str
     split: str
     group: str
+    target: tuple[str, ...] | float | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it says what the image is labelled with."""
+        return self.label != "" or self.target is not None
 
 
 def read(table: LabelTable, source: Path) -> list[Row]:
     """The rows of a table that belongs to a folder or archive. Raises `Refused` where it or a column is missing."""
-    rows = _rows(table.table, _content(table.table, source))
+    rows = table_file.rows(table.table, table_file.content(table.table, source))
     if not rows:
         raise Refused(f"labels: the table {table.table} has no rows")
-    for key in filter(None, (table.file, table.label, table.split, table.group)):
+    for key in filter(None, (table.file, *table.columns, table.split, table.group)):
         if key not in rows[0]:
             raise Refused(f"labels: the table {table.table} has no column {key}; it has {', '.join(map(str, rows[0]))}")
 
@@ -64,15 +97,27 @@ def read(table: LabelTable, source: Path) -> list[Row]:
         value = row.get(key) if key else None
         if isinstance(value, list | dict):
             raise Refused(f"labels: the column {key} of {table.table} has {value}: {ONE_CLASS}")
-        return "" if value is None or value != value else clean(str(value))
+        return table_cells.text(value)
 
+    targets = _targets(table, rows)
+    label = table.label if targets is None and isinstance(table.label, str) else None
     made = [
-        Row(file=printable(str(row[table.file]).replace("\\", "/")), label=text(row, table.label),
-            split=text(row, table.split), group=text(row, table.group))
-        for row in rows
+        Row(file=printable(str(row[table.file]).replace("\\", "/")), label=text(row, label),
+            split=text(row, table.split), group=text(row, table.group), target=target)
+        for row, target in zip(rows, targets or [None] * len(rows), strict=True)
     ]  # fmt: skip
-    _refuse_many(table, made)
+    if targets is None:
+        _refuse_many(table, made)
     return made
+
+
+def _targets(table: LabelTable, rows: list[dict[str, Any]]) -> Sequence[tuple[str, ...] | float | None] | None:
+    """The labels or the number of each row; None where rows have classes."""
+    if table.number is not None:
+        return table_cells.numbers(rows, table.number, table.table)
+    if isinstance(table.label, tuple):
+        return table_cells.marked(rows, table.label, table.table)
+    return None if table.separator is None else table_cells.parted(rows, table.label, table.separator)
 
 
 def found_in(source: Path) -> Iterator[tuple[LabelTable, str]]:
@@ -90,7 +135,7 @@ def found_in(source: Path) -> Iterator[tuple[LabelTable, str]]:
     else:
         return
     for name in sorted(name for name in listed if name.endswith(KINDS)):
-        columns = list(next(iter(_rows(name, _content(name, source))), {}))
+        columns = list(next(iter(table_file.rows(name, table_file.content(name, source))), {}))
         label = next((key for key in LABELS if key in columns), None)
         if "file_name" in columns and label:
             yield (
@@ -127,46 +172,11 @@ def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> tuple
                     f"labels: rows of the table give {row.file} the labels '{before.label}' and '{row.label}': "
                     f"{ONE_CLASS}"
                 )
+            if before.target != row.target:
+                raise Refused(f"labels: two rows of the table label {row.file}, not alike: one row an image is read")
         else:
             missing.append(row.file)
     return found, missing
-
-
-def _content(name: str, source: Path) -> bytes:
-    """A table's bytes: a path as such, below the source, beside it, or in it where it is an archive."""
-    for place in (Path(name).expanduser(), source / name, source.parent / name):
-        if place.is_file():
-            return place.read_bytes()
-    if source.is_file() and zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            for member in archive.namelist():
-                if f"/{member}".endswith(f"/{name}"):
-                    return archive.read(member)
-    elif source.is_file() and tarfile.is_tarfile(source):
-        with tarfile.open(source) as archive:
-            for member in archive:
-                if f"/{member.name}".endswith(f"/{name}") and (opened := archive.extractfile(member)):
-                    return opened.read()
-    raise Refused(f"labels: the table {name} is neither in {source} nor beside it")
-
-
-def _rows(name: str, content: bytes) -> list[dict[str, Any]]:
-    if name.endswith(".parquet"):
-        import pyarrow.parquet as parquet
-
-        return parquet.read_table(io.BytesIO(content)).to_pylist()
-    try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    try:
-        if name.endswith(".jsonl"):
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        first = text.partition("\n")[0]
-        delimiter = max("\t,;|", key=first.count)
-        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except (csv.Error, json.JSONDecodeError) as error:
-        raise Refused(f"labels: the table {name} cannot be read: {error}") from None
 
 
 def _refuse_many(table: LabelTable, rows: list[Row]) -> None:

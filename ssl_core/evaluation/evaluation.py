@@ -16,7 +16,6 @@ from ssl_core.collapse import Verdict
 from ssl_core.errors import Refused
 from ssl_core.evaluation import clid, diagnostics, fine_tuning, fractions, knn, linear_probe
 from ssl_core.evaluation.config import EvaluationConfig, FineTuningConfig
-from ssl_core.evaluation.metrics import accuracy, macro_f1
 from ssl_core.evaluation.split import Split
 from ssl_core.progress import Bar
 
@@ -42,7 +41,7 @@ class Figure(NamedTuple):
 class Evaluation:
     """All figures; by label fraction, what was chosen; whether the representation has collapsed, judged on val.
 
-    `correct` is what the test accuracies are the means of; empty where no image has a label.
+    `correct` is what the test accuracies are the means of; empty where no image has a label, or figures are no means.
     """
 
     figures: list[Figure]
@@ -87,8 +86,9 @@ def probe(
         for name in MEASURED:
             voted = knn.predict(train, parts[name], len(classes), config)
             for kind, predicted in ({"linear": linear_probe.predict(head, parts[name])} | voted).items():
-                figures += _measured("feature_extraction", kind, fraction, name, predicted, parts[name].labels)
-                correct[kind, fraction] = predicted == parts[name].labels  # test, which is measured last, stays
+                figures += _measured("feature_extraction", kind, fraction, name, predicted, parts[name])
+                if train.kind.outcomes:
+                    correct[kind, fraction] = predicted == parts[name].labels  # test, which is measured last, stays
         choices[repr(fraction)] = {
             "labelled_images": len(train),
             "linear": {"weight_decay": weight_decay},
@@ -121,12 +121,13 @@ def fine_tune(
         tuned = fine_tuning.choose(network, head, train, val.sample(config.val_images, seed), config, seed)
         for name in FINE_TUNED:
             predicted = fine_tuning.predict(tuned.model, parts[name])
-            figures += _measured("fine_tuning", "linear", fraction, name, predicted, parts[name].labels)
-            correct["linear", fraction] = predicted == parts[name].labels
+            figures += _measured("fine_tuning", "linear", fraction, name, predicted, parts[name])
+            if train.kind.outcomes:
+                correct["linear", fraction] = predicted == parts[name].labels
         choices[repr(fraction)] = {
             "labelled_images": len(train),
             "learning_rate": tuned.learning_rate,
-            "val_accuracy": round(tuned.accuracy, 6),
+            f"val_{train.kind.metrics[0].__name__}": round(tuned.reached, 6),
             "step": tuned.step,
             "steps": config.steps(len(train)),
         }
@@ -157,9 +158,9 @@ def _by_fraction(
 
 
 def _measured(
-    protocol: str, head: str, fraction: float, split: str, predicted: np.ndarray, labels: np.ndarray
+    protocol: str, head: str, fraction: float, name: str, predicted: np.ndarray, split: Split
 ) -> list[Figure]:
     return [
-        Figure(protocol, head, fraction, split, metric.__name__, metric(predicted, labels))
-        for metric in (accuracy, macro_f1)
+        Figure(protocol, head, fraction, name, metric.__name__, metric(predicted, split.labels))
+        for metric in split.kind.metrics
     ]

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ssl_core.backbones import Backbone
@@ -21,19 +20,18 @@ from ssl_core.evaluation import labelled_batches
 from ssl_core.evaluation.config import FineTuningConfig
 from ssl_core.evaluation.downstream import Downstream, LinearHead
 from ssl_core.evaluation.embedding import embed, on_device
-from ssl_core.evaluation.metrics import accuracy
 from ssl_core.evaluation.split import Split
 from ssl_core.precision import autocast
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FineTuned:
-    """A state of the model: where it came from, and how accurate it is on val."""
+    """A state of the model: where it came from, and how good it is on val, by the kind's first metric."""
 
     model: Downstream
     learning_rate: float
     step: int
-    accuracy: float
+    reached: float
 
 
 def choose(
@@ -49,17 +47,17 @@ def choose(
         torch.manual_seed(seed)
         tried = [_states(backbone, head, rate, train, val, config, seed) for rate in config.learning_rates]
         first = [next(states) for states in tried]
-        reached = [state.accuracy for state in first]
+        reached = [state.reached for state in first]
         ahead = reached.index(max(reached))
         best = first[ahead]
         for state in tried[ahead]:
-            best = state if state.accuracy > best.accuracy else best
+            best = state if state.reached > best.reached else best
     return best
 
 
 def predict(model: Downstream, split: Split) -> np.ndarray:
-    """Predicted classes int64 [N] of a split's images."""
-    return embed(model, split.images).argmax(axis=1)
+    """Predicted classes int64 [N] of a split's images; scores [N, L] of labels, or numbers [N]."""
+    return split.kind.read(torch.from_numpy(embed(model, split.images))).numpy()
 
 
 def _states(
@@ -76,14 +74,14 @@ def _states(
     for step, (images, targets) in enumerate(batches, start=1):
         model.train()
         with autocast(device):
-            loss = F.cross_entropy(model(images), targets)
+            loss = train.kind.loss(model(images), targets)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if step in stops:
-            reached = accuracy(predict(model, val), val.labels)
-            yield FineTuned(model=copy.deepcopy(model), learning_rate=rate, step=step, accuracy=reached)
+            reached = val.kind.metrics[0](predict(model, val), val.labels)
+            yield FineTuned(model=copy.deepcopy(model), learning_rate=rate, step=step, reached=reached)
 
 
 def layer_rates(model: Downstream, rate: float, decay: float) -> list[dict[str, Any]]:

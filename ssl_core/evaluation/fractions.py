@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ssl_core.data import targets
 from ssl_core.errors import Refused
 
 
@@ -9,8 +10,11 @@ def draw(labels: np.ndarray, fraction: float, seed: int, classes: list[str]) -> 
     """Sorted indices of the `fraction` of each class, rounded down; images of label -1 are never drawn.
 
     The draw depends on the labels and the seed alone, so it is the same for every variant, and a smaller fraction lies
-    inside a larger one. Raises `Refused` where a class has less than one image to give.
+    inside a larger one. Raises `Refused` where a class has less than one image to give. Of several labels an image, and
+    of numbers, each of their `strata` gives its fraction, and one image at least.
     """
+    if targets.target(labels) != "class":
+        return _of_strata(targets.strata(labels), fraction, seed)
     drawn = []
     for label, name in enumerate(classes):
         members = np.flatnonzero(labels == label)
@@ -21,4 +25,13 @@ def draw(labels: np.ndarray, fraction: float, seed: int, classes: list[str]) -> 
                 f"needs at least {int(np.ceil(1 / fraction - 1e-9))}: take it out of evaluation.label_fractions"
             )
         drawn.append(np.random.default_rng([seed, label]).permutation(members)[:count])
+    return np.sort(np.concatenate(drawn))
+
+
+def _of_strata(strata: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    drawn = []
+    for stratum in range(strata.max() + 1):
+        members = np.flatnonzero(strata == stratum)
+        count = max(1, int(fraction * len(members) + 1e-9))
+        drawn.append(np.random.default_rng([seed, stratum]).permutation(members)[:count])
     return np.sort(np.concatenate(drawn))

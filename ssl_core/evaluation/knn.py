@@ -3,7 +3,8 @@
 `knn20`: each of the 20 nearest votes for its class with exp(similarity / temperature) (Wu et al., 2018,
 arXiv:1805.01978, section 3.4; with k = 20 and 0.07 in DINO, arXiv:2104.14294). `plain_knn200`: each of the 200
 nearest votes with 1, which is not DINO's k-NN of k = 200, whose votes are weighted too. Where the labelled images are
-fewer than k, all of them vote.
+fewer than k, all of them vote. Of several labels each vote is for the labels that the neighbour has, and the score of a
+label is its share of the votes; of numbers it is their mean, weighted by the votes.
 """
 
 import numpy as np
@@ -20,15 +21,19 @@ CHUNK = 128
 
 
 def predict(bank: Split, queries: Split, classes: int, config: EvaluationConfig) -> dict[str, np.ndarray]:
-    """Predicted classes int64 [Q] of the queries from the labelled images of the bank, by kind of vote."""
+    """Predicted classes int64 [Q] of the queries from the labelled images of the bank, by kind of vote.
+
+    Of several labels scores [Q, L], of numbers [Q].
+    """
     similarity, position = neighbours(queries.representations, bank.representations, max(NEIGHBOURS.values()))
     labels = torch.from_numpy(bank.labels).to(position.device)[position]
     near = NEIGHBOURS["knn20"]
     # The difference to the nearest scales all votes of a query alike, and keeps exp in range at any temperature.
     votes = ((similarity - similarity[:, :1]) / config.knn_temperature).exp()
+    vote = bank.kind.vote
     return {
-        "knn20": winner(labels[:, :near], votes[:, :near], classes).cpu().numpy(),
-        "plain_knn200": winner(labels, torch.ones_like(votes), classes).cpu().numpy(),
+        "knn20": vote(labels[:, :near], votes[:, :near], classes).cpu().numpy(),
+        "plain_knn200": vote(labels, torch.ones_like(votes), classes).cpu().numpy(),
     }
 
 
@@ -38,8 +43,3 @@ def neighbours(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
     columns = normalize(bank, dim=1).T.contiguous()
     found = [(normalize(chunk, dim=1) @ columns).topk(k, dim=1) for chunk in queries.split(CHUNK)]
     return torch.cat([similarity for similarity, _ in found]), torch.cat([position for _, position in found])
-
-
-def winner(labels: Tensor, votes: Tensor, classes: int) -> Tensor:
-    """The class with most votes, int64 [Q], from labels and votes [Q, k]; of equals, the lowest class."""
-    return votes.new_zeros(len(votes), classes).scatter_add_(1, labels, votes).argmax(dim=1)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ssl_core.augmentation import Augment, normalise
@@ -25,7 +24,7 @@ def batches(train: Split, classes: int, config: FineTuningConfig, seed: int) -> 
     mixtures = np.random.default_rng([seed, 1])
     for index in order(len(train), config.batch_size, config.steps(len(train)), seed):
         images = view(index)
-        targets = F.one_hot(torch.from_numpy(train.labels[index]).to(device), classes).float()
+        targets = train.kind.wanted(torch.from_numpy(train.labels[index]).to(device), classes)
         if config.mixup:
             share = mixtures.beta(config.mixup, config.mixup)
             partners = torch.from_numpy(mixtures.permutation(len(index))).to(device)

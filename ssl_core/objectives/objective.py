@@ -19,9 +19,10 @@ class Objective(nn.Module):
     them; where `masked_views` is true ones of which patches are hidden.
 
     What it needs it says here, and nobody asks for its name: `needs_tokens`, a backbone with tokens, some of which it
-    drops or replaces by itself; `needs_labels`; `needs_colours`, images that are not grey and views that keep their
-    colours. One that is not `trained` has nothing to minimise: pretraining keeps the weights that it starts with. Which
-    `weights` those may be, it says too: any, none (initial ones alone), or given ones.
+    drops or replaces by itself; `needs_labels`, which may be several an image or numbers, unless it `needs_classes`;
+    `needs_colours`, images that are not grey and views that keep their colours. One that is not `trained` has nothing
+    to minimise: pretraining keeps the weights that it starts with. Which `weights` those may be, it says too: any, none
+    (initial ones alone), or given ones.
     """
 
     family: ClassVar[str]
@@ -30,6 +31,7 @@ class Objective(nn.Module):
     masked_views: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = False
     needs_colours: ClassVar[bool] = False
     trained: ClassVar[bool] = True
     weights: ClassVar[Literal["any", "none", "given"]] = "any"
@@ -83,7 +85,8 @@ class Objective(nn.Module):
         """Weighted loss terms (float32 scalars) by name; pretraining minimises their sum.
 
         `views`: what `Augment` makes, bfloat16: what reads their pixels other than through a network makes them float32
-        first. `labels` [B] reach those alone that need them: the loop has none to give to any other.
+        first. `labels` [B] reach those alone that need them: the loop has none to give to any other. Where labels are
+        several an image they are int8 [B, classes], of 0 and 1 or all -1; where numbers, float32 [B], NaN for none.
         """
         raise NotImplementedError
 

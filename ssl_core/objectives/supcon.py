@@ -44,6 +44,7 @@ class SupCon(JointEmbedding):
 
     family: ClassVar[str] = "baseline"
     needs_labels: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = True
 
     def __init__(self, config: SupConConfig, backbone: Backbone, image_size: int, classes: int) -> None:
         super().__init__(config, backbone)

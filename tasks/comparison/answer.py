@@ -11,6 +11,7 @@ from tasks.comparison.measured import Key
 from tasks.comparison.sentences import Sentence, Variant, listed
 from tasks.comparison.verdicts import Verdicts
 from tasks.configuration.plan import Plan
+from tasks.main_figure import ACCURACY, MAIN
 
 MOST_NAMED = 3
 """More variants than these are counted, not named."""
@@ -54,7 +55,7 @@ def _leading(compared: Compared, verdicts: Verdicts, order: list[str], share: fl
     figure = _figure(compared, best, share)
     assert figure is not None, "the order names what has a figure"
     seeds = f"{len(plan.seeds)} seeds" if len(plan.seeds) > 1 else "one seed"
-    right = f"{_percent(figure)} of the test images right (linear probe, {_of_labels(share)}, {seeds})"
+    right = f"{_reached(compared, figure)} (linear probe, {_of_labels(share)}, {seeds})"
     tied = _tied(compared, order, share, verdicts.level)
     if len(plan.seeds) == 1:
         how: Sentence = [" is ahead with ", right, ". One seed cannot say how sure that is."]
@@ -185,8 +186,7 @@ def _next(plan: Plan, verdicts: Verdicts, not_asked: tuple[str, str] | None) -> 
 
 
 def _figure(compared: Compared, name: str, share: float) -> Effect | None:
-    key = Key("feature_extraction", "linear", share, "accuracy")
-    return compared.figure(compared.shown(name, compared.plan.images[0]), key)
+    return compared.figure(compared.shown(name, compared.plan.images[0]), _key(compared, share))
 
 
 def _difference(compared: Compared, name: str, other: str, share: float) -> tuple[str, str]:
@@ -202,12 +202,17 @@ def _difference(compared: Compared, name: str, other: str, share: float) -> tupl
 
 def _less(compared: Compared, name: str, other: str, share: float) -> Effect | None:
     """The figure of one less that of another; None where they have no seed in common."""
-    key = Key("feature_extraction", "linear", share, "accuracy")
-    return compared.difference(name, other, compared.plan.images[0], key)
+    return compared.difference(name, other, compared.plan.images[0], _key(compared, share))
 
 
-def _percent(figure: Effect) -> str:
-    return f"{100 * figure.mean:.1f}{points.interval_text(figure)} %"
+def _key(compared: Compared, share: float) -> Key:
+    return Key("feature_extraction", "linear", share, compared.main(compared.plan.images[0]))
+
+
+def _reached(compared: Compared, figure: Effect) -> str:
+    """The main figure in words."""
+    metric, percent = compared.main(compared.plan.images[0]), f"{100 * figure.mean:.1f}{points.interval_text(figure)} %"
+    return f"{percent} of the test images right" if metric == ACCURACY else f"a test {MAIN[metric]} of {percent}"
 
 
 def _of_labels(share: float) -> str:

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from tasks.comparison import points
 from tasks.comparison.compared import Compared
 from tasks.comparison.measured import Key
+from tasks.main_figure import MAIN
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6fd1", "#a0522d")
 GREY = "#7f7f7f"
@@ -39,7 +40,7 @@ def markers(variants: Sequence[str]) -> dict[str, str]:
 
 
 def by_label_fraction(compared: Compared, images: str) -> str:
-    """Test accuracy on a data set against the share of labels: the probe, and fine-tuning where there is any."""
+    """A data set's main test figure against the share of labels: the probe, and fine-tuning where there is any."""
     protocols = {"feature_extraction": "linear probe", "fine_tuning": "fine-tuned"}
     shown = list(protocols)[: 2 if compared.plan.fine_tune else 1]
     figure = Figure(figsize=(9 if len(shown) == 2 else 5.5, 3.6), layout="constrained")
@@ -51,7 +52,7 @@ def by_label_fraction(compared: Compared, images: str) -> str:
         panel.set(title=protocols[protocol], xscale="log", xlabel="share of the labels")
         panel.set_xticks(fractions, [f"{100 * fraction:g} %" for fraction in fractions])
         panel.minorticks_off()
-    panels[0].set_ylabel("test accuracy, %")
+    panels[0].set_ylabel(f"test {MAIN[compared.main(images)]}, %")
     named = panels[0].get_legend_handles_labels()
     columns = min(3 * len(shown), max(1, len(named[1])))
     figure.legend(*named, loc="outside lower center", ncols=columns, fontsize=8)
@@ -59,23 +60,23 @@ def by_label_fraction(compared: Compared, images: str) -> str:
 
 
 def by_cost(compared: Compared, images: str) -> str:
-    """Test accuracy of the probe on all labels against the seconds of pretraining; empty where no cost is known.
+    """The probe's main test figure on all labels against the seconds of pretraining; empty where no cost is known.
 
-    The names stand in a column beside the panel, in the order of accuracy, so that many close ones stay readable.
+    The names stand in a column beside the panel, in its order, so that many close ones stay readable.
     """
-    key = Key("feature_extraction", "linear", compared.fractions(images)[-1], "accuracy")
+    key = Key("feature_extraction", "linear", compared.fractions(images)[-1], compared.main(images))
     known: dict[str, tuple[float, float, float]] = {}
     for variant in compared.plan.variants:
         seconds = compared.cost(variant, "pretrain", "seconds")
-        accuracy = compared.figure(compared.shown(variant, images), key)
-        if seconds and accuracy:
-            known[variant] = seconds.mean, 100 * accuracy.mean, points.half(accuracy) or 0.0
+        reached = compared.figure(compared.shown(variant, images), key)
+        if seconds and reached:
+            known[variant] = seconds.mean, 100 * reached.mean, points.half(reached) or 0.0
     figure = Figure(figsize=(9, max(3.6, 0.8 + 0.2 * len(known))), layout="constrained")
     panel = figure.subplots()
     shades, shapes = (of(list(compared.plan.variants)) for of in (colours, markers))
-    for variant, (seconds, accuracy, half) in known.items():
-        panel.errorbar(seconds, accuracy, half, marker=shapes[variant], markersize=5, color=shades[variant])
-    panel.set(xlabel="pretraining, seconds", ylabel="linear probe, test accuracy, %")
+    for variant, (seconds, reached, half) in known.items():
+        panel.errorbar(seconds, reached, half, marker=shapes[variant], markersize=5, color=shades[variant])
+    panel.set(xlabel="pretraining, seconds", ylabel=f"linear probe, test {MAIN[key.metric]}, %")
     panel.margins(x=0.08, y=0.1)
     _named_beside(panel, {name: (x, y) for name, (x, y, _) in known.items()}, shades)
     return _svg(figure) if known else ""
@@ -110,16 +111,25 @@ def loss_curves(of_variants: Mapping[str, Sequence[tuple[float, float]]], varian
 
 
 def maps(of_variants: Mapping[str, np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> str:
-    """Points [N, 2] of each variant, coloured by class; with more than 20 classes, without a legend."""
+    """Points [N, 2] of each variant, coloured by class; with more than 20 classes, without a legend.
+
+    By their rank where labels are numbers, float [N].
+    """
     palette = matplotlib.colormaps["tab20" if len(classes) > 10 else "tab10"]
-    shade = [palette(label % palette.N) if label >= 0 else GREY for label in labels]
+    if numbers := np.issubdtype(labels.dtype, np.floating):
+        ranks = np.searchsorted(np.sort(labels), labels) / max(1, len(labels) - 1)
+        shade = [*matplotlib.colormaps["viridis"](ranks)]
+    else:
+        shade = [palette(label % palette.N) if label >= 0 else GREY for label in labels]
 
     def scatter(panel: Axes, variant: str, points: np.ndarray) -> None:
         panel.scatter(points[:, 0], points[:, 1], c=shade, s=5, linewidths=0)
         panel.set(title=variant, xticks=[], yticks=[])
         panel.grid(visible=False)
 
-    named = [(name, palette(i % palette.N)) for i, name in enumerate(classes)] if len(classes) <= 20 else []
+    named = (
+        [(name, palette(i % palette.N)) for i, name in enumerate(classes)] if len(classes) <= 20 and not numbers else []
+    )
     return _panels(of_variants, 3, 3.0, scatter, named)
 
 
@@ -147,7 +157,7 @@ def _panels(
 
 def _with_intervals(panel: Axes, compared: Compared, images: str, variant: str, protocol: str, colour: str) -> None:
     place = compared.shown(variant, images)
-    keys = [Key(protocol, "linear", fraction, "accuracy") for fraction in compared.fractions(images)]
+    keys = [Key(protocol, "linear", fraction, compared.main(images)) for fraction in compared.fractions(images)]
     found = [(key.fraction, compared.figure(place, key)) for key in keys]
     known = [(fraction, 100 * one.mean, points.half(one) or 0.0) for fraction, one in found if one]
     if known:

@@ -13,6 +13,7 @@ from tasks.comparison.verdicts import Contrast, Verdict
 from tasks.configuration.asking import Asked
 from tasks.configuration.plan import Plan
 from tasks.configuration.suite import Arm, Claim, Difference
+from tasks.main_figure import ACCURACY, MAIN
 
 MOST_LOOKS = max(POCOCK)
 HEADS = {"linear": "", "knn20": "k-NN", "plain_knn200": "plain k-NN"}
@@ -21,6 +22,7 @@ CANCELLED = 1e-9
 """What is left of equal shares by rounding."""
 ALONE = "The interval is of the seeds alone: which test images were right is not known of these figures."
 NO_MEAN = "The interval is of the seeds alone: macro-F1 is no mean over test images."
+MACRO_F1 = "macro-F1"
 
 
 def compiled(plan: Plan, claim: Claim) -> list[list[Weights]]:
@@ -52,7 +54,8 @@ def verdict(measured: Measured, troubles: Sequence[Trouble], name: str, asked: A
     """
     claim, looks = asked.claims[name], asked.looks
     level, planned = POCOCK[looks], POCOCK[min(looks + 1, MOST_LOOKS)]
-    plan, groups, more_than = measured.plan, compiled(measured.plan, claim), claim.more_than / 100
+    plan, more_than = measured.plan, claim.more_than / 100
+    groups = [[measured.by_main(weights) for weights in group] for group in compiled(plan, claim)]
     terms = [*dict.fromkeys(term for weights in chain(*groups) for term in weights)]
     missing, cells = _missing(measured, terms), _cells(plan, terms)
     groups = [] if missing else groups
@@ -62,7 +65,7 @@ def verdict(measured: Measured, troubles: Sequence[Trouble], name: str, asked: A
     wanted = interval.seeds_to_decide(effects, more_than, planned) if decided == "undecided" and effects else None
     why = [
         missing,
-        _reservation(effects, claim),
+        _reservation(effects, terms),
         _never(effects, more_than, planned) if decided == "undecided" and wanted is None else "",
         f"Declare looks: {looks + 1} with more seeds." if wanted is not None and looks < MOST_LOOKS else "",
         _named_troubles(plan, terms, troubles),
@@ -85,13 +88,14 @@ def verdict(measured: Measured, troubles: Sequence[Trouble], name: str, asked: A
     )
 
 
-def _reservation(effects: Sequence[Sequence[Effect]], claim: Claim) -> str:
+def _reservation(effects: Sequence[Sequence[Effect]], terms: Sequence[Term]) -> str:
     """What must be known of the intervals."""
     if any(one.seeds < 2 for one in chain(*effects)):
         return "One seed decides nothing: add seeds to the suite."
     if all(one.images is not None for one in chain(*effects)):
         return ""
-    return NO_MEAN if claim.figure.metric == "macro_f1" else ALONE
+    no_means = dict.fromkeys(_metric(term) for term in terms if term.key.metric != ACCURACY)
+    return NO_MEAN.replace(MACRO_F1, " or ".join(no_means)) if no_means else ALONE
 
 
 def _never(effects: Sequence[Sequence[Effect]], more_than: float, level: float) -> str:
@@ -148,9 +152,13 @@ def in_words(plan: Plan, term: Term) -> str:
         "fine-tuned" if key.protocol == "fine_tuning" else HEADS[key.head],
         "" if key.fraction in (None, 1.0) else f"{100 * key.fraction:g} % of the labels",
         "" if term.images == (plan.images[0],) else "on other images",
-        "" if key.metric == "accuracy" else "macro-F1",
+        "" if key.metric in MAIN else MACRO_F1,
     ]
     return ", ".join(part for part in said if part)
+
+
+def _metric(term: Term) -> str:
+    return MAIN[term.key.metric].words if term.key.metric in MAIN else MACRO_F1
 
 
 def _term(plan: Plan, claim: Claim, arm: Arm) -> Term:
@@ -204,6 +212,13 @@ def _missing(measured: Measured, terms: Sequence[Term]) -> str:
             f"About {_listed([*asked])} of the labels, which no head is given: add it to evaluation.label_fractions in "
             "params.yaml, if every class has images for it."
         )
+    unlike = [term.images for term in terms if len({measured.main(images) for images in term.images}) > 1]
+    if unlike:
+        named = _listed([f"{images} by {MAIN[measured.main(images)]}" for images in unlike[0]])
+        return f"The further data sets are compared by unlike figures, which have no mean: {named}."
+    mains = [measured.main(term.images[0]) for term in terms if term.key.metric not in MAIN]
+    if other := [main for main in mains if main != ACCURACY]:
+        return f"{MACRO_F1} is of classes, and these images are compared by {MAIN[other[0]]}."
     cells = [*_without_figure(measured, terms)]
     return f"Missing, and nothing stands in for it: {_listed(cells)}." if cells else ""
 

@@ -68,11 +68,11 @@ def reference(plan: Plan) -> str:
 
 
 def ablations(compared: Compared) -> Heat | None:
-    """Every variant's accuracies less those of the reference, in points, paired by seed; None without two to compare.
+    """Every variant's main figures less those of the reference, in points, paired by seed; None without two to compare.
 
     With several data sets, the further ones have columns of their own.
     """
-    plan, columns = compared.plan, _accuracies(compared)
+    plan, columns = compared.plan, _main_figures(compared)
     to = reference(plan)
     others = [name for name in plan.variants if name != to]
     if not to or not others or not columns:
@@ -116,7 +116,7 @@ def _factor_order(key: Key) -> tuple[int, str]:
     return (FACTORS.index(key.head) if key.head in FACTORS else len(FACTORS), key.head)
 
 
-def _accuracies(compared: Compared) -> list[tuple[str, str, str, Key]]:
+def _main_figures(compared: Compared) -> list[tuple[str, str, str, Key]]:
     """Columns: group, name, data set and figure."""
     columns = []
     for images in compared.plan.images:
@@ -130,6 +130,6 @@ def _accuracies(compared: Compared) -> list[tuple[str, str, str, Key]]:
         for group, protocol, head, of_group in groups:
             for i, share in enumerate(of_group):
                 where = group if images == compared.plan.images[0] else f"{group}, {images}"
-                key = Key(protocol, head, share, "accuracy")
+                key = Key(protocol, head, share, compared.main(images))
                 columns.append((where if i == 0 else "", f"{100 * share:g} %", images, key))
     return columns

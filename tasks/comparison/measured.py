@@ -14,6 +14,7 @@ from tasks.comparison import frame, interval
 from tasks.comparison.interval import Effect
 from tasks.configuration.plan import Plan
 from tasks.correct import Predicted
+from tasks.main_figure import ACCURACY, MAIN
 
 STAGES = {"feature_extraction": "probe", "fine_tuning": "fine_tune"}
 """By protocol, the stage that keeps which test images were predicted correctly."""
@@ -77,6 +78,22 @@ class Measured:
         keys = {key for place, figures in self.figures.items() if place.images == images for key in figures}
         return sorted({key.fraction for key in keys if key.fraction is not None})
 
+    def main(self, images: str) -> str:
+        """The metric that a data set is compared by: accuracy, where it has no other."""
+        of_set = (figures for place, figures in self.figures.items() if place.images == images)
+        metrics = {key.metric for figures in of_set for key in figures if key.fraction is not None}
+        return next((metric for metric in MAIN if metric in metrics), ACCURACY)
+
+    def by_main(self, weights: Weights) -> Weights:
+        """A contrast of accuracies, of what the data sets are compared by; those of unlike ones stay as they are."""
+        made: dict[Term, float] = {}
+        for term, weight in weights.items():
+            mains = {self.main(images) for images in term.images}
+            if term.key.metric == ACCURACY and len(mains) == 1:
+                term = replace(term, key=term.key._replace(metric=mains.pop()))
+            made[term] = weight
+        return made
+
     def values(self, term: Term) -> dict[int, float]:
         """By seed, of those that have the figure on all of its data sets."""
         places = [Place(term.variant, images, term.representation) for images in term.images]
@@ -124,7 +141,7 @@ class Measured:
 
     def _right(self, term: Term, cell: Cell, images: str) -> np.ndarray | None:
         key = term.key
-        if key.metric != "accuracy" or key.protocol not in STAGES or key.fraction is None:
+        if key.metric != ACCURACY or key.protocol not in STAGES or key.fraction is None:
             return None
         stage = STAGES[key.protocol]
         if (cell, stage, images) not in self._outcomes:

@@ -7,9 +7,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ssl_core.data import targets
 from ssl_core.data.prepared import Prepared
 
 MAPPED, QUERIES, NEAREST = 600, 6, 5
+SAME = {
+    "class": "Green: the same class; orange and dashed: another.",
+    "labels": "Green: a label in common; orange and dashed: none.",
+    "number": "",
+}
+"""What the frames of neighbours say, by what images are labelled with."""
+COLOURED = {
+    "class": "",
+    "labels": " An image has the colour of the rarest of its labels, and is grey without one.",
+    "number": " The brighter a point, the larger its image's number.",
+}
 
 
 def embedding_map(representations: Path) -> np.ndarray | None:
@@ -35,16 +47,19 @@ def embedding_map(representations: Path) -> np.ndarray | None:
 
 
 def mapped_labels(data: Prepared) -> np.ndarray:
-    """The labels of the images on the map."""
+    """The labels of the images on the map, [N], by which they are coloured: of several an image its rarest."""
     labels = data.labels("test")
+    if data.card.target == "labels":
+        rarest = targets.strata(labels)
+        labels = np.where(rarest < len(data.card.classes), rarest, -1)
     return labels[_spread(len(labels), MAPPED)]
 
 
 def nearest(representations: Path, data: Prepared) -> list[list[tuple[str, bool | None]]]:
     """For six test images: the image, then its five nearest training images by cosine, as data URIs.
 
-    Beside each, whether its class is the query's; None where labels are missing. Empty where the folder has
-    no representations.
+    Beside each, whether its class is the query's, or one of its labels; None where labels are missing, or numbers.
+    Empty where the folder has no representations.
     """
     files = {split: representations / f"{split}.npy" for split in ("train", "test")}
     if not all(file.exists() for file in files.values()):
@@ -56,13 +71,22 @@ def nearest(representations: Path, data: Prepared) -> list[list[tuple[str, bool 
     pictures, labels = {s: data.images(s) for s in files}, {s: data.labels(s) for s in files}
     rows = []
     for query, members in zip(queries, found, strict=True):
-        own = int(labels["test"][query])
         row: list[tuple[str, bool | None]] = [(picture(pictures["test"][query]), None)]
         for member in members:
-            same = bool(labels["train"][member] == own) if own >= 0 else None
-            row.append((picture(pictures["train"][member]), same))
+            row.append((picture(pictures["train"][member]), _same(labels["test"][query], labels["train"][member])))
         rows.append(row)
     return rows
+
+
+def _same(own: np.ndarray, other: np.ndarray) -> bool | None:
+    """Whether an image's labels have anything in common with another's."""
+    match targets.target(np.stack([own, other])):
+        case "class":
+            return bool(own == other) if own >= 0 else None
+        case "labels":
+            return bool(((own == 1) & (other == 1)).any()) if own[0] >= 0 else None
+        case "number":
+            return None
 
 
 def picture(pixels: np.ndarray) -> str:

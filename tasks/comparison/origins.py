@@ -9,6 +9,7 @@ from tasks.comparison.durations import duration
 from tasks.comparison.table import UNKNOWN
 from tasks.configuration import files
 from tasks.configuration.plan import Plan
+from tasks.main_figure import ACCURACY, MAIN
 
 STAGES = ("pretrain", "embed", "probe", "fine_tune")
 
@@ -62,7 +63,14 @@ def _choices(plan: Plan, cell: Cell, images: str) -> list[str]:
                     choice = f"weight decay {one['linear']['weight_decay']:g}"
                 else:
                     choice = f"fine-tuning learning rate {one['learning_rate']:g}, step {one['step']} of {one['steps']}"
-                    choice += f", {100 * one['val_accuracy']:.1f} % of val right"
+                    choice += f", {_on_val(one)}"
                 share = f"{100 * float(fraction):g} % of the labels ({one['labelled_images']} images)"
                 said.append(f"{' '.join(where)}, {share}: {choice}")
     return said
+
+
+def _on_val(chosen: dict[str, Any]) -> str:
+    """What a fine-tuned state reached on val."""
+    metric = next(metric for metric in MAIN if f"val_{metric}" in chosen)
+    percent = f"{100 * chosen[f'val_{metric}']:.1f} %"
+    return f"{percent} of val right" if metric == ACCURACY else f"{MAIN[metric]} of {percent} on val"

@@ -5,7 +5,7 @@ from tasks.comparison.verdicts import Ranking
 
 
 def ranking(measured: Measured, level: float) -> Ranking | None:
-    """By the linear probe's accuracy with the most labels on the images pretrained on, of what the table shows.
+    """By the linear probe's main figure with the most labels on the images pretrained on, of what the table shows.
 
     A variant is below another where the interval of their difference says so, at level/(K − 1), one for each other of K
     (Bonferroni): whether it is among the best is asked of all of them. A variant of which a cell has no figure is left
@@ -15,7 +15,7 @@ def ranking(measured: Measured, level: float) -> Ranking | None:
     shares = measured.fractions(images)
     if len(plan.seeds) < 2 or not shares:
         return None
-    key = Key("feature_extraction", "linear", shares[-1], "accuracy")
+    key = Key("feature_extraction", "linear", shares[-1], measured.main(images))
     terms = [Term.of(measured.shown(name, images), key) for name in plan.variants]
     known = {term: by_seed for term in terms if len(by_seed := measured.values(term)) == len(plan.seeds)}
     order = sorted(known, key=lambda term: -sum(known[term].values()))

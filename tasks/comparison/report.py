@@ -16,6 +16,7 @@ from tasks.comparison.sentences import Sentence, Variant
 from tasks.comparison.verdicts import Verdicts
 from tasks.configuration.plan import Plan
 from tasks.exporting import loading
+from tasks.main_figure import MAIN, first
 from tasks.stage import atomic_file
 from tasks.tracking import champion
 
@@ -63,6 +64,7 @@ def write(compared: Compared, verdicts: Verdicts, answer: list[Sentence], file: 
         ablations=heat.ablations(compared),
         reference=heat.reference(plan),
         sets=[_of_set(compared, images, data) for images, data in sets.items()],
+        mains=" and ".join(dict.fromkeys(MAIN[compared.main(images)].words for images in plan.images)),
         notes=table.notes(compared),
         cost_chart=charts.by_cost(compared, plan.images[0]) if compared.fractions(plan.images[0]) else "",
         costs=_costs(compared),
@@ -87,6 +89,8 @@ def _of_set(compared: Compared, images: str, data: Prepared) -> dict[str, Any]:
     points = {name: neighbourhoods.embedding_map(folder) for name, folder in folders.items()}
     return {
         "name": images,
+        "main": MAIN[compared.main(images)].words,
+        "Main": first(compared.main(images)),
         "heading": "" if images == plan.images[0] else table.heading(compared, images),
         "card": data.card,
         "contact_sheet": neighbourhoods.data_uri(data.folder / "contact_sheet.png"),
@@ -99,6 +103,8 @@ def _of_set(compared: Compared, images: str, data: Prepared) -> dict[str, Any]:
             )
             if rows
         ],
+        "same": neighbourhoods.SAME[data.card.target] if data.card.classes else "",
+        "coloured": neighbourhoods.COLOURED[data.card.target],
         "factors": heat.factors(compared, images),
         "trusted": trusted.groups(compared, images),
         "fractions_chart": charts.by_label_fraction(compared, images) if compared.fractions(images) else "",

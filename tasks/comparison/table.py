@@ -1,9 +1,12 @@
 """The comparison as text: what is shown of each variant, on each data set, and what must be known to read it."""
 
+import json
 from itertools import pairwise
 from typing import Any
 
+from tasks.cells import PREPARED
 from tasks.comparison.compared import Compared, Key, Place
+from tasks.main_figure import EXPLAINED, first
 
 LABEL_FREE = ("rankme", "alignment", "uniformity", "embedding_std")
 REPRESENTATIONS = {
@@ -36,7 +39,7 @@ def heading(compared: Compared, images: str) -> str:
 
 
 def rows(compared: Compared, images: str) -> Rows:
-    """Test accuracies in percent, or label-free figures; with the data set of pretraining, its costs."""
+    """Main test figures in percent, or label-free ones; with the data set of pretraining, its costs."""
     columns = _columns(compared, images)
     with_costs = images == compared.plan.images[0]
     made = [
@@ -96,7 +99,7 @@ def notes(compared: Compared) -> list[str]:
     labelled = [images for images in plan.images if compared.fractions(images)]
     without = [images for images in plan.images if images not in labelled]
     if labelled:
-        said.append("Accuracy on test in percent, by share of the labels; everything chosen on val, test read once.")
+        said += _measured_by(compared, labelled)
     if without:
         where = f" in {_listed(without)}" if labelled else ""
         said.append(
@@ -122,6 +125,30 @@ def notes(compared: Compared) -> list[str]:
     if any(compared.cost(variant, "pretrain", "seconds") is None for variant in plan.variants):
         said.append(f"A cost of {UNKNOWN} was not observed on this machine: the cell came from a cache.")
     return said + compared.troubles
+
+
+def _measured_by(compared: Compared, labelled: list[str]) -> list[str]:
+    """What the figures of the labelled data sets are; where it is not the same of all, of which."""
+    how = "on test in percent, by share of the labels; everything chosen on val, test read once."
+    of_metric: dict[str, list[str]] = {}
+    for images in labelled:
+        of_metric.setdefault(compared.main(images), []).append(images)
+    said = [
+        f"{first(metric)} {how}" if len(of_metric) == 1 else f"Of {_listed(of_these)}: {first(metric)} {how}"
+        for metric, of_these in of_metric.items()
+    ]
+    return [*said, *(EXPLAINED[metric] for metric in of_metric if metric in EXPLAINED), *_unseen(labelled)]
+
+
+def _unseen(labelled: list[str]) -> list[str]:
+    """The classes or labels of which test has no image, by the data cards that are here."""
+    said = []
+    for images in labelled:
+        file = PREPARED / images / "card.json"
+        unseen = json.loads(file.read_text()).get("unseen", {}).get("test", []) if file.exists() else []
+        if unseen:
+            said.append(f"Not among them, as no test image of {images} has them: {_listed(unseen)}.")
+    return said
 
 
 def _covered(compared: Compared, labelled: list[str]) -> str:
@@ -200,16 +227,17 @@ def _columns(compared: Compared, images: str) -> list[tuple[str, str, Key]]:
     ]
     if compared.plan.fine_tune:
         groups.append(("fine-tuned", "fine_tuning", "linear", fractions))
-    accuracies = [
-        (group if i == 0 else "", _percent(fraction), Key(protocol, head, fraction, "accuracy"))
+    main = [
+        (group if i == 0 else "", _percent(fraction), Key(protocol, head, fraction, compared.main(images)))
         for group, protocol, head, of_group in groups
         for i, fraction in enumerate(of_group)
     ]
-    return [*accuracies, ("", "RankMe", Key("label_free", "", None, "rankme"))]
+    return [*main, ("", "RankMe", Key("label_free", "", None, "rankme"))]
 
 
 def _probe(compared: Compared, images: str) -> list[Key]:
-    return [Key("feature_extraction", "linear", fraction, "accuracy") for fraction in compared.fractions(images)]
+    metric = compared.main(images)
+    return [Key("feature_extraction", "linear", fraction, metric) for fraction in compared.fractions(images)]
 
 
 def _figures(compared: Compared, place: Place, keys: list[Key]) -> list[str]:

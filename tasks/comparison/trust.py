@@ -7,7 +7,8 @@ test, a contrast with the suite's interval (`Measured.effect`). It is of these t
 0 where they are one, and below 0 where val's labels chose badly.
 
 Then Spearman's correlation of the figure (val) with the accuracy (test), both means over the seeds, across variants:
-1 where it orders them as accuracy does (`rank_correlation`).
+1 where it orders them as accuracy does (`rank_correlation`). Where images have several labels, or a number, what they
+are compared by stands in accuracy's place.
 
 Of what the table shows of each variant, its first representation. Left out are baselines, which nobody would choose
 among without labels (initial weights, what was taught by labels, weights as they come), and variants of which a cell
@@ -94,7 +95,7 @@ def read(measured: Measured, figures: pd.DataFrame, images: str, level: float = 
     plan, shares = measured.plan, measured.fractions(images)
     if not shares:
         return []
-    probe = Key("feature_extraction", "linear", shares[-1], "accuracy")
+    probe = Key("feature_extraction", "linear", shares[-1], measured.main(images))
     terms = {name: Term.of(measured.shown(name, images), probe) for name in plan.variants}
     terms = {name: term for name, term in terms.items() if all(seed in measured.values(term) for seed in plan.seeds)}
     shown = figures["variant"].map({name: one.representations[0] for name, one in plan.variants.items()})

@@ -19,7 +19,8 @@ class Figure(BaseModel):
 
     `data`: of the images pretrained on, or the mean over the further data sets (transfer). `representation`: the one
     that the table shows, where none is named. `metric`: of accuracy the interval counts that the test images are a
-    sample; macro_f1 is no mean over images, and its interval is of the seeds alone.
+    sample; macro_f1 is no mean over images, and its interval is of the seeds alone. Where images have several labels,
+    or a number, accuracy means what they are compared by, mean average precision or R², and the seeds alone too.
     """
 
     model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False)

@@ -153,8 +153,20 @@ def _of_prepared(data: Prepared) -> Iterator[Chunk]:
         pixels, labels, files = data.images(split), data.labels(split), data.files(split)
         for start in range(0, len(pixels), BATCH):
             part = pixels[start : start + BATCH]
-            classes = [data.card.classes[i] if i >= 0 else None for i in labels[start : start + BATCH]]
+            classes = [_named(label, data) for label in labels[start : start + BATCH]]
             yield Chunk(list(islice(files, len(part))), [split] * len(part), classes, part)
+
+
+def _named(label: np.ndarray, data: Prepared) -> str | None:
+    """An image's class, its labels as `cat|dog`, or its number; None where it has none."""
+    names = data.card.classes
+    match data.card.target:
+        case "class":
+            return names[int(label)] if label >= 0 else None
+        case "labels":
+            return "|".join(names[i] for i in np.flatnonzero(label == 1)) if label[0] >= 0 else None
+        case "number":
+            return None if np.isnan(label) else repr(float(label))
 
 
 def _schema(size: int) -> pa.Schema:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from tasks.cells import Cell
 from tasks.configuration.plan import Plan
+from tasks.main_figure import MAIN
 from tasks.tracking import record
 
 WITHOUT_LABELS = (
@@ -17,7 +18,7 @@ WITHOUT_LABELS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What a network is compared by: the accuracy of the linear probe on val, on the largest share of labels.
+    """What a network is compared by: the main figure of the linear probe on val, on the largest share of labels.
 
     `data` and `evaluation` are digests of the data card and of how the probe is evaluated.
     """
@@ -83,7 +84,7 @@ def best(plan: Plan) -> Cell | None:
 
 
 def _val(plan: Plan, cell: Cell) -> dict[float, float]:
-    """Accuracies on val by the share of labels, of the representation that the table shows."""
+    """Main figures on val by the share of labels, of the representation that the table shows."""
     shown = plan.variants[cell.variant].representations[0]
     file = cell.figures("probe", plan.images[0]) / "figures.csv"
     if not file.exists():
@@ -92,7 +93,8 @@ def _val(plan: Plan, cell: Cell) -> dict[float, float]:
         return {
             float(row["label_fraction"]): float(row["value"])
             for row in csv.DictReader(opened)
-            if (row["representation"], row["split"], row["head"], row["metric"]) == (shown, "val", "linear", "accuracy")
+            if (row["representation"], row["split"], row["head"]) == (shown, "val", "linear")
+            and row["metric"] in MAIN
             and row["protocol"] == "feature_extraction"
             and row["label_fraction"]
         }

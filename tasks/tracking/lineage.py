@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ssl_core.errors import Refused
+from tasks import main_figure
 from tasks.cells import PREPARED, Cell
 from tasks.configuration import files
 from tasks.configuration.plan import Plan
 from tasks.tracking import address, delivery, observations, record
 from tasks.tracking.reasons import reason
 
-MAIN = (f"{record.ACCURACY}/", f"{record.COLLAPSE}/")
+MAIN = (*(f"{main.section}/" for main in main_figure.MAIN.values()), f"{record.COLLAPSE}/")
 VERSIONS = ("python", "torch", "device")
 UNKNOWN = "not observed here: a cache gave it"
 

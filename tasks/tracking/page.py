@@ -1,4 +1,4 @@
-"""The page of MLflow that compares a suite's cells: accuracies first, by variant over seeds, best on val first.
+"""The page of MLflow that compares a suite's cells: main figures first, by variant over seeds, best on val first.
 
 MLflow keeps a page that someone arranged and shares (its button "Share") in a tag of the experiment, and makes it again
 at the address `…/runs?viewStateShareKey=<key>`: filter, order, groups, columns, charts in their sections. Such a page
@@ -17,21 +17,22 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from tasks.configuration.plan import Plan
+from tasks.main_figure import MAIN, first
 from tasks.tracking import record
 from tasks.tracking.address import shown
 
 TAG = "mlflow.sharedViewState."
 TIMEOUT_SECONDS = 5.0
-OPENED = (
-    "Accuracy of the linear probe by share of labels, val beside test",
-    "Accuracy of k-NN",
-    "Accuracy fine-tuned",
-    "Collapse",
-    "Cost",
-    "Curves of pretraining",
-)
-"""The sections that are open, in their order; further ones are folded."""
-HEADS = dict(zip(record.MAIN.values(), OPENED, strict=False))
+OF_HEAD = ("{} of the linear probe by share of labels, val beside test", "{} of k-NN", "{} fine-tuned")
+FURTHER = ("Collapse", "Cost", "Curves of pretraining")
+HEADS = {
+    (main.section, head): title.format(first(metric))
+    for metric, main in MAIN.items()
+    for head, title in zip(record.MAIN.values(), OF_HEAD, strict=True)
+}
+"""The sections of main figures, by their prefix and their head."""
+OPENED = (*HEADS.values(), *FURTHER)
+"""The sections that are open, in their order, of those that there are; further ones are folded."""
 OF_PREFIX = {record.COLLAPSE: "Collapse", record.COST: "Cost", record.CURVES: "Curves of pretraining"}
 CURVES_FIRST = ("loss", "rankme", "embedding_std")
 COSTS = [name for name, *_ in record.PRETRAINING]
@@ -84,7 +85,7 @@ def comparison(address: str, plan: Plan) -> str:
     # What MLflow would add of the page to the address is said at once: with another filter there, it ignores the key.
     asked = {"viewStateShareKey": plan.suite, "compareRunsMode": "CHART"}
     if f"{TAG}{plan.suite}" not in {tag["key"] for tag in found.get("tags", [])}:
-        names = [record.accuracy("linear probe", 1.0, "val")]
+        names = [record.main(record.compared_by(plan), "linear probe", 1.0, "val")]
         asked = {"compareRunsMode": "CHART"} | {
             key: str(value).lower() if isinstance(value, bool) else value
             for key, value in _order(plan, names).items()
@@ -140,9 +141,8 @@ def _sections(names: Collection[str]) -> dict[str, list[str]]:
 
 def _placed(name: str) -> str:
     prefix, _, what = name.rpartition("/")
-    if prefix == record.ACCURACY:
-        return next(section for head, section in HEADS.items() if what.endswith(f" {head}"))
-    return OF_PREFIX.get(prefix, prefix)
+    placed = (title for (section, head), title in HEADS.items() if prefix == section and what.endswith(f" {head}"))
+    return next(placed, OF_PREFIX.get(prefix, prefix))
 
 
 def _rank(name: str) -> tuple[Any, ...]:
@@ -168,12 +168,12 @@ def _card(section: str, name: str) -> Card:
 
 
 def _scatter(names: Collection[str]) -> Iterator[Card]:
-    """What accuracy costs, where both are known."""
+    """What the main figure costs, where both are known."""
     best = record.largest_share(names)
     if best and SECONDS in names:
         yield {
             "type": "SCATTER",
-            "uuid": "accuracy against seconds",
+            "uuid": f"{best.partition('/')[0]} against seconds",
             "metricSectionId": OF_PREFIX[record.COST],
             "xaxis": {"key": SECONDS, "type": "METRIC"},
             "yaxis": {"key": best, "type": "METRIC"},

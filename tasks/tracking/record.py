@@ -2,25 +2,27 @@
 
 import csv
 import hashlib
+import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from tasks import main_figure
 from tasks.cells import FIGURES, PREPARED, Cell
 from tasks.configuration import files
 from tasks.configuration.plan import Plan
 from tasks.tracking import observations
 
-ACCURACY, COLLAPSE, COST, CURVES = "accuracy", "collapse", "cost", "pretrain"
+COLLAPSE, COST, CURVES = "collapse", "cost", "pretrain"
 SECONDARY, WITHOUT_LABELS, KEPT = "secondary", "without labels", "what is kept"
-"""What stands before the `/` of a name: MLflow shows a section each. A page that nobody arranged has them in
-alphabetical order, which is why the first four come first."""
+"""What stands before the `/` of a name, as `accuracy` does, or what else images are compared by: MLflow shows a section
+each. A page that nobody arranged has them in alphabetical order, which is why accuracy and these three come first."""
 MAIN = {
     ("feature_extraction", "linear"): "linear probe",
     ("feature_extraction", "knn20"): "k-NN",
     ("fine_tuning", "linear"): "fine-tuned",
 }
-"""By protocol and head, those whose accuracy is compared first."""
+"""By protocol and head, those whose main figure is compared first."""
 COLLAPSING = ("rankme", "embedding_std")
 """The figures of the verdict on collapse; the others without labels stand apart."""
 EVALUATION = ("embed", "probe", "fine_tune")
@@ -92,12 +94,12 @@ def figures(plan: Plan, cell: Cell) -> dict[str, float]:
     }
 
 
-def accuracy(head: str, fraction: float, split: str) -> str:
-    """The name of an accuracy of the first data set; `head` as `MAIN` calls it.
+def main(metric: str, head: str, fraction: float, split: str) -> str:
+    """The name of a main figure of the first data set, such as an accuracy; `head` as `MAIN` calls it.
 
     It is a chart's title, which ends where the chart does: what tells charts of a section apart comes first.
     """
-    return f"{ACCURACY}/{split} {100 * fraction:g} percent {head}"
+    return f"{main_figure.MAIN[metric].section}/{split} {100 * fraction:g} percent {head}"
 
 
 def curves(cell: Cell) -> list[tuple[int, str, float]]:
@@ -145,9 +147,19 @@ def largest_share(names: Collection[str]) -> str:
 
     Empty without labels.
     """
-    start, end = accuracy("linear probe", 1.0, "val").split("100")
-    shares = [name for name in names if name.startswith(start) and name.endswith(end)]
-    return max(shares, key=lambda name: float(name.removeprefix(start).removesuffix(end)), default="")
+    for metric in main_figure.MAIN:
+        start, end = main(metric, "linear probe", 1.0, "val").split("100")
+        shares = [name for name in names if name.startswith(start) and name.endswith(end)]
+        if shares:
+            return max(shares, key=lambda name: float(name.removeprefix(start).removesuffix(end)))
+    return ""
+
+
+def compared_by(plan: Plan) -> str:
+    """The metric that the images pretrained on are compared by: accuracy, where they are not prepared yet."""
+    file = PREPARED / plan.images[0] / "card.json"
+    target = json.loads(file.read_text()).get("target", "class") if file.exists() else "class"
+    return main_figure.OF_TARGET[target]
 
 
 def card(plan: Plan) -> str:
@@ -165,6 +177,9 @@ def _rows(file: Path) -> list[dict[str, str]]:
 def _name(row: dict[str, str], images: str, shown: str) -> str:
     other = row["representation"] if row["representation"] != shown else ""
     section, what = _section(row)
+    main = main_figure.MAIN.get(row["metric"])
+    if main and section == main.section != main_figure.ACCURACY and (images or other):
+        what = f"{what} {section}"
     if images:
         section = f"transfer {images}{f' {other}' if other else ''}"
     elif other:
@@ -181,8 +196,8 @@ def _section(row: dict[str, str]) -> tuple[str, str]:
         return COLLAPSE if metric in COLLAPSING else WITHOUT_LABELS, metric
     if protocol == "factors":
         return KEPT, f"{head} {metric}"
-    if metric == "accuracy" and called != head:
-        return ACCURACY, called
+    if metric in main_figure.MAIN and called != head:
+        return main_figure.MAIN[metric].section, called
     return SECONDARY, f"{called} {metric}"
 
 
