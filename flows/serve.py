@@ -66,8 +66,10 @@ def main() -> None:
     finally:
         for number in ENDS:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave some
+        # The worker first, that it may tell the server what becomes of its run; without a server it would wait for one.
+        patience = 10.0 if all(server.poll() is None for server in servers) else 1.0
         for server in reversed(servers):
-            end(server)
+            end(server, patience)
         guard.communicate()
 
 
@@ -202,12 +204,12 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
     return os.environ | silent | settings
 
 
-def end(server: subprocess.Popen[bytes]) -> None:
-    """End a server with all that it started."""
+def end(server: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a server with all that it started: told to, and killed where that takes longer than so many seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(server.pid, number)
-            server.wait(timeout=10)
+            server.wait(timeout=seconds)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
 

@@ -19,12 +19,13 @@ def free_port() -> int:
 
 def ended(server: subprocess.Popen[str], run: str) -> str:
     """How the run ended; nothing where the server did before."""
-    while server.poll() is None:
-        with suppress(httpx.HTTPError):
-            state = httpx.get(run, timeout=2).raise_for_status().json()["state"]
-            if state["type"] in ENDED:
-                return f"{state['type']}: {state['message']}"
-        time.sleep(0.2)
+    with httpx.Client(timeout=5) as client:
+        while server.poll() is None:
+            with suppress(httpx.HTTPError):
+                state = client.get(run).raise_for_status().json()["state"]
+                if state["type"] in ENDED:
+                    return f"{state['type']}: {state['message']}"
+            time.sleep(0.5)
     return ""
 
 

@@ -23,7 +23,8 @@ pytestmark = [
 ]
 BY_DEPLOYMENT = "/deployments/name/stopgrad/pipeline"
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-RUN_SECONDS = 400
+RUN_SECONDS = 600
+ASKING = httpx.Client(timeout=60)
 
 
 def free_port() -> int:
@@ -72,13 +73,13 @@ def until(asked: Callable[[], Any], seconds: float) -> Any:
 
 
 def got(address: str) -> Any:
-    return httpx.get(address, timeout=30).raise_for_status().json()
+    return ASKING.get(address).raise_for_status().json()
 
 
 def runs(address: str) -> list[dict[str, Any]]:
     """Of the pipeline, the newest first."""
     asked = {"sort": "EXPECTED_START_TIME_DESC", "flow_runs": {"parent_task_run_id": {"is_null_": True}}}
-    return httpx.post(f"{address}/api/flow_runs/filter", json=asked, timeout=30).raise_for_status().json()
+    return ASKING.post(f"{address}/api/flow_runs/filter", json=asked).raise_for_status().json()
 
 
 def new_run(address: str, before: set[str]) -> Any:
@@ -176,7 +177,7 @@ def test_a_schedule_that_is_turned_on_fires(served: tuple[Path, str], page: Any)
     (nightly,) = deployment["schedules"]
     assert not nightly["active"]
     schedules = f"{address}/api/deployments/{deployment['id']}/schedules/{nightly['id']}"
-    httpx.patch(schedules, json={"schedule": {"interval": 20.0}}, timeout=30).raise_for_status()
+    ASKING.patch(schedules, json={"schedule": {"interval": 20.0}}).raise_for_status()
     before = {run["id"] for run in runs(address)}
     page.goto(f"{address}/deployments/deployment/{deployment['id']}")
     toggle = page.locator(".p-toggle__control:visible").first

@@ -53,17 +53,23 @@ class Trial:
     generator: random.Random = field(default_factory=lambda: random.Random(SEED))
 
     def kill(self, project: Path, count: int) -> None:
-        """Start, kill and see what is left, so often; then let it end, and compare."""
+        """Start, kill and see what is left, so often; then let it end, and compare.
+
+        Instants are drawn, and the order of the victims: each is struck, where there are as many kills.
+        """
+        names = list(self.victims)
         for number in range(count):
+            if number % len(names) == 0:
+                self.generator.shuffle(names)
             process = self.start(project)
             instant = self.generator.uniform(0.1, self.seconds)
             time.sleep(instant)
-            struck, seconds = self.strike(project, process), time.monotonic()
+            struck, seconds = self.strike(project, process, names[number % len(names)]), time.monotonic()
             print(f"kill {number + 1} of {count}, seed {SEED}: after {instant:.2f} s {struck or 'it was over'}", end="")
             if struck and struck not in OF_STAGES | LOADERS:
                 until_none_is_left(project, 5, WRITERS)
             print(f"; {time.monotonic() - seconds:.1f} s later nobody writes", flush=True)
-            code = process.wait(timeout=120)
+            code = process.wait(timeout=180)
             until_none_is_left(project, 5)
             assert code == 0 or struck, (project / "said").read_text()[-5000:]
             if code == 0:  # it was over
@@ -86,9 +92,8 @@ class Trial:
             time.sleep(0.1)
         return process
 
-    def strike(self, project: Path, process: subprocess.Popen[bytes]) -> str:
-        """Kill one of a kind that is drawn, or all, as soon as there is one; says whom, nothing where all was over."""
-        name = self.generator.choice(list(self.victims))
+    def strike(self, project: Path, process: subprocess.Popen[bytes], name: str) -> str:
+        """Kill one of a kind, or all, as soon as there is one; says whom, nothing where all was over."""
         place = self.generator.random()
         while process.poll() is None:
             running = left(project).items()
