@@ -30,7 +30,8 @@ from tasks.tracking import address, page
 
 HOST = "127.0.0.1"
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STARTUP_SECONDS = 120
+STARTUP_SECONDS = 300
+"""A machine that pretrains beside it has little left for it."""
 POOL = "stopgrad"
 """The work pool of prefect.yaml, in which this machine's worker looks for what is to be run."""
 DEPLOYED = {"pipeline": "stopgrad/pipeline", "cell": "cell/cell"}

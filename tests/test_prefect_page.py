@@ -107,10 +107,22 @@ def submit(page: Any, address: str, suite: str) -> dict[str, Any]:
     field(page, "Which question").locator(".p-select").click()
     page.keyboard.type(suite)  # the list shows a few at a time
     page.locator(".p-select-option").filter(has_text=suite).click()
-    page.get_by_role("button", name="Submit").click()
-    started = new_run(address, before)
+    submitting = page.get_by_role("button", name="Submit")
+    submitting.click()
+    try:
+        started = new_run(address, before)
+    except AssertionError:  # a server without a processor for itself says so, and may be asked again
+        page.get_by_text("Something went wrong").wait_for()
+        submitting.click()
+        started = new_run(address, before)
     assert started["parameters"]["suite"] == suite
     return started
+
+
+def cancelled(page: Any) -> None:
+    """Cancel the run whose page is open, and say that this is meant."""
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Confirm").click()
 
 
 def state(address: str, run: dict[str, Any]) -> dict[str, Any]:
@@ -159,14 +171,13 @@ def test_a_run_that_is_cancelled_on_the_page_ends_with_its_stages_and_the_next_b
     waiting = submit(page, address, "smoke")
     until(lambda: state(address, waiting)["name"] == "AwaitingConcurrencySlot", 60)
     page.goto(f"{address}/runs/flow-run/{started['id']}")
-    page.locator(".p-icon-button-menu").first.click()
-    page.get_by_text("Cancel", exact=True).first.click()
-    page.get_by_role("button", name="Cancel").last.click()
+    cancelled(page)
+    until(lambda: state(address, started)["type"] in ("CANCELLING", "CANCELLED"), 60)
     begun = time.monotonic()
     # Ten seconds are what is asked; a machine that has other work has a few more.
     until(lambda: not any("tasks.pretrain" in command for command in left(project).values()), 15)
     print(f"the stages ended {time.monotonic() - begun:.1f} s after")
-    assert until(lambda: (now := state(address, started))["type"] in ENDED and now, 30)["type"] == "CANCELLED"
+    assert until(lambda: (now := state(address, started))["type"] in ENDED and now, 120)["type"] == "CANCELLED"
     assert not (project / "cells" / "simclr-0" / ".pretrain.partial").exists()
     completed(address, waiting)
 
@@ -182,9 +193,9 @@ def test_a_schedule_that_is_turned_on_fires(served: tuple[Path, str], page: Any)
     page.goto(f"{address}/deployments/deployment/{deployment['id']}")
     toggle = page.locator(".p-toggle__control:visible").first
     toggle.click()
-    until(lambda: [run for run in runs(address) if run["id"] not in before and run["start_time"]], 90)
+    until(lambda: [run for run in runs(address) if run["id"] not in before and run["start_time"]], 240)
     toggle.click()
-    until(lambda: not got(f"{address}/api{BY_DEPLOYMENT}")["schedules"][0]["active"], 10)
+    until(lambda: not got(f"{address}/api{BY_DEPLOYMENT}")["schedules"][0]["active"], 60)
     (fired,) = [run for run in runs(address) if run["id"] not in before and run["start_time"]]
     assert fired["auto_scheduled"]
     assert fired["parameters"] == {}
