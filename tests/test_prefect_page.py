@@ -62,24 +62,29 @@ def page() -> Iterator[Any]:
         browser.close()
 
 
-def until(asked: Callable[[], Any], seconds: float) -> Any:
+def until(found: Callable[[], Any], seconds: float) -> Any:
     """What is asked for, once it is there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := asked():
-            return found
+        if answer := found():
+            return answer
         time.sleep(0.2)
     raise AssertionError("it did not come")
 
 
+def asked(method: str, address: str, given: Any = None) -> httpx.Response:
+    """What Prefect answers; where its database is busy (503) it is asked again."""
+    return until(lambda: (said := ASKING.request(method, address, json=given)).status_code != 503 and said, 60)
+
+
 def got(address: str) -> Any:
-    return ASKING.get(address).raise_for_status().json()
+    return asked("GET", address).raise_for_status().json()
 
 
 def runs(address: str) -> list[dict[str, Any]]:
     """Of the pipeline, the newest first."""
-    asked = {"sort": "EXPECTED_START_TIME_DESC", "flow_runs": {"parent_task_run_id": {"is_null_": True}}}
-    return ASKING.post(f"{address}/api/flow_runs/filter", json=asked).raise_for_status().json()
+    newest = {"sort": "EXPECTED_START_TIME_DESC", "flow_runs": {"parent_task_run_id": {"is_null_": True}}}
+    return asked("POST", f"{address}/api/flow_runs/filter", newest).raise_for_status().json()
 
 
 def new_run(address: str, before: set[str]) -> Any:
@@ -188,7 +193,7 @@ def test_a_schedule_that_is_turned_on_fires(served: tuple[Path, str], page: Any)
     (nightly,) = deployment["schedules"]
     assert not nightly["active"]
     schedules = f"{address}/api/deployments/{deployment['id']}/schedules/{nightly['id']}"
-    ASKING.patch(schedules, json={"schedule": {"interval": 20.0}}).raise_for_status()
+    asked("PATCH", schedules, {"schedule": {"interval": 20.0}}).raise_for_status()
     before = {run["id"] for run in runs(address)}
     page.goto(f"{address}/deployments/deployment/{deployment['id']}")
     toggle = page.locator(".p-toggle__control:visible").first
