@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -142,7 +143,8 @@ def of_worker() -> dict[str, str]:
 
 def deploy(api: str) -> None:
     """Deploy what prefect.yaml describes; schedules stay as they were set on the page, if they ever were."""
-    httpx.post(f"{api}/work_pools/", json={"name": POOL, "type": "process"})  # refused where it is there already
+    # Refused where it is there already; a machine that pretrains takes its time.
+    httpx.post(f"{api}/work_pools/", json={"name": POOL, "type": "process"}, timeout=STARTUP_SECONDS)
     with keeping_schedules(api, DEPLOYED["pipeline"]):
         done = subprocess.run(
             ["prefect", "--no-prompt", "deploy", "--all"],
@@ -229,13 +231,13 @@ def refuse_port_in_use(name: str, port: int) -> None:
 
 
 def wait_for(address: str, servers: list[subprocess.Popen[bytes]]) -> None:
-    """Wait until the address answers. Raises `Refused` where a server ends first, or two minutes pass."""
+    """Wait until the address answers. Raises `Refused` where a server ends first, or `STARTUP_SECONDS` pass."""
     until = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < until and all(server.poll() is None for server in servers):
-        try:
-            if httpx.get(address, timeout=2).is_success:
-                return
-        except httpx.HTTPError:
+    with httpx.Client(timeout=2) as client:  # one: each would read the system's certificates, a core's work
+        while time.monotonic() < until and all(server.poll() is None for server in servers):
+            with suppress(httpx.HTTPError):
+                if client.get(address).is_success:
+                    return
             time.sleep(0.3)
     raise Refused(f"no server came up at {address}; what it said stands above")
 
