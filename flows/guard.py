@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 3.0
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -30,7 +31,8 @@ from tasks.tracking import address, page
 
 HOST = "127.0.0.1"
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STARTUP_SECONDS = 120
+STARTUP_SECONDS = 300
+"""A machine that pretrains beside it has little left for it."""
 POOL = "stopgrad"
 """The work pool of prefect.yaml, in which this machine's worker looks for what is to be run."""
 DEPLOYED = {"pipeline": "stopgrad/pipeline", "cell": "cell/cell"}
@@ -66,8 +68,10 @@ def main() -> None:
     finally:
         for number in ENDS:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave some
+        # The worker first, that it may tell the server what becomes of its run; without a server it would wait for one.
+        patience = 10.0 if all(server.poll() is None for server in servers) else 1.0
         for server in reversed(servers):
-            end(server)
+            end(server, patience)
         guard.communicate()
 
 
@@ -139,7 +143,8 @@ def of_worker() -> dict[str, str]:
 
 def deploy(api: str) -> None:
     """Deploy what prefect.yaml describes; schedules stay as they were set on the page, if they ever were."""
-    httpx.post(f"{api}/work_pools/", json={"name": POOL, "type": "process"})  # refused where it is there already
+    # Refused where it is there already; a machine that pretrains takes its time.
+    httpx.post(f"{api}/work_pools/", json={"name": POOL, "type": "process"}, timeout=STARTUP_SECONDS)
     with keeping_schedules(api, DEPLOYED["pipeline"]):
         done = subprocess.run(
             ["prefect", "--no-prompt", "deploy", "--all"],
@@ -202,12 +207,12 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
     return os.environ | silent | settings
 
 
-def end(server: subprocess.Popen[bytes]) -> None:
-    """End a server with all that it started."""
+def end(server: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a server with all that it started: told to, and killed where that takes longer than so many seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(server.pid, number)
-            server.wait(timeout=10)
+            server.wait(timeout=seconds)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
 
@@ -226,13 +231,13 @@ def refuse_port_in_use(name: str, port: int) -> None:
 
 
 def wait_for(address: str, servers: list[subprocess.Popen[bytes]]) -> None:
-    """Wait until the address answers. Raises `Refused` where a server ends first, or two minutes pass."""
+    """Wait until the address answers. Raises `Refused` where a server ends first, or `STARTUP_SECONDS` pass."""
     until = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < until and all(server.poll() is None for server in servers):
-        try:
-            if httpx.get(address, timeout=2).is_success:
-                return
-        except httpx.HTTPError:
+    with httpx.Client(timeout=2) as client:  # one: each would read the system's certificates, a core's work
+        while time.monotonic() < until and all(server.poll() is None for server in servers):
+            with suppress(httpx.HTTPError):
+                if client.get(address).is_success:
+                    return
             time.sleep(0.3)
     raise Refused(f"no server came up at {address}; what it said stands above")
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,9 +17,9 @@ def left(folder: Path) -> dict[int, str]:
     return found
 
 
-def until_none_is_left(folder: Path, seconds: float) -> None:
-    """Wait for that, so long at most."""
+def until_none_is_left(folder: Path, seconds: float, words: Iterable[str] = ("",)) -> None:
+    """Wait for that, so long at most; or until there is none whose command has one of these words."""
     until = time.monotonic() + seconds
-    while left(folder):
-        assert time.monotonic() < until, left(folder)
+    while there := [command for command in left(folder).values() if any(word in command for word in words)]:
+        assert time.monotonic() < until, there
         time.sleep(0.02)

@@ -3,7 +3,9 @@
 import asyncio
 import functools
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from conftest import PROJECT, SMALL_SUITE, clone, edit
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flows import artifacts, form, graph, pipeline, repro, serve, server
+from flows import artifacts, form, graph, pipeline, pool, repro, serve, server
 from flows.edits import Written
 from flows.graph import Graph, Stage
 from flows.lines import Lines
@@ -377,6 +379,16 @@ def test_the_form_has_every_suite_with_its_question_and_survives_a_broken_file(t
         assert "**small**: Does it run?" in field.description
         assert form.images().default == ""
         assert form.at_once().default == 1
+
+
+def test_a_worker_of_the_page_looks_for_its_clone_as_one_of_a_pool_does() -> None:
+    (enter, *_) = files.read(PROJECT / "prefect.yaml")["pull"]
+    assert enter["prefect.deployments.steps.run_shell_script"]["script"] == pool.ENTER
+    for home, code in ((PROJECT, 0), (PROJECT / "tests", 1)):
+        done = subprocess.run(
+            shlex.split(pool.ENTER), env=os.environ | {"STOPGRAD_HOME": str(home)}, capture_output=True, text=True
+        )
+        assert (done.returncode, pool.NO_CLONE in done.stderr) == (code, bool(code))
 
 
 def test_schedules_stay_as_their_user_left_them(monkeypatch: pytest.MonkeyPatch) -> None:

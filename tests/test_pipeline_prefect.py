@@ -97,6 +97,23 @@ def test_the_flow_gives_the_same_lock_as_dvc_and_shows_every_stage(
     assert unshown.stdout.splitlines()[-1] == "stopgrad: the disk is full"
 
 
+def test_a_schedule_that_is_turned_on_has_runs(pages: tuple[str, str]) -> None:
+    api = f"{pages[1]}/api"
+    deployment = httpx.get(f"{api}/deployments/name/stopgrad/pipeline").raise_for_status().json()
+    (nightly,) = deployment["schedules"]
+    assert not nightly["active"]
+    schedule = f"{api}/deployments/{deployment['id']}/schedules/{nightly['id']}"
+    httpx.patch(schedule, json={"active": True}).raise_for_status()
+    asked = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    until = time.monotonic() + 60
+    while not (runs := httpx.post(f"{api}/flow_runs/filter", json=asked).raise_for_status().json()):
+        assert time.monotonic() < until, "the scheduler schedules nothing"
+        time.sleep(0.5)
+    httpx.patch(schedule, json={"active": False}).raise_for_status()
+    assert all(run["auto_scheduled"] and run["expected_start_time"][11:16] == "02:00" for run in runs)
+    assert httpx.post(f"{api}/flow_runs/filter", json=asked).raise_for_status().json() == []
+
+
 def test_verdicts_are_published_in_prefect_and_recorded_in_mlflow(
     finished: Path, pages: tuple[str, str], tmp_path: Path
 ) -> None:

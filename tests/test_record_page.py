@@ -103,7 +103,7 @@ def test_the_page_opens_on_accuracies_best_on_val_first(finished: Path, tmp_path
         assert len(values) == 2
         look(address)
     finally:
-        serve.end(server)
+        serve.end(server, 10)
 
 
 def look(address: str) -> None:
