@@ -11,6 +11,7 @@ folder or archive with `train/<class>/` and `test/<class>/`.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -79,9 +80,9 @@ def _process(name: str, seconds: float, options: argparse.Namespace) -> str:
         except subprocess.TimeoutExpired:
             return ""
         finally:
-            if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # what it started too, where it has ended itself
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
     last = (options.out / f"{name}.log").read_text().strip().splitlines()[-1:]
     return f"ended with {code}: {' '.join(last)[:200]}" if code else ""
 

@@ -13,13 +13,15 @@ import torch
 from conftest import ENVIRONMENT, PROJECT
 from PIL import Image
 
-from benchmarks import accuracy, cell, loops, views
+from benchmarks import accuracy, cell, evaluation, heads, loops, peer_steps, views
 from benchmarks.arrays import load as arrays_of
 from benchmarks.page import Section, page
 from benchmarks.part import Kept, Part, Setting, section, work
+from benchmarks.sharing import SMALL
 from benchmarks.step import TINY
 from benchmarks.timing import against_the_best, ratio, take_turns
 from benchmarks.workload import images
+from ssl_core.objectives.simclr import nt_xent
 
 ABSENT = """
 import sys
@@ -156,6 +158,24 @@ def test_others_parts_are_given_the_same_work(name: str) -> None:
     pytest.importorskip(module)
     epoch = loop(TINY, images(32, TINY.side), 0, torch.float32, torch.device("cpu"))
     assert epoch() == 32
+
+
+@pytest.mark.parametrize("name", sorted(peer_steps.PARTS))
+def test_others_losses_and_heads_are_ours(name: str) -> None:
+    module, head, loss = peer_steps.PARTS[name]
+    pytest.importorskip(module)
+    z0, z1 = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(loss()(z0, z1), nt_xent(z0, z1, temperature=loops.TEMPERATURE))
+    assert head(SMALL)(torch.randn(4, 128)).shape == (4, SMALL.projector.output)
+
+
+@pytest.mark.parametrize("name", sorted(heads.NEAREST))
+def test_others_neighbours_are_ours(name: str) -> None:
+    """All but scikit-learn's, whose votes are not weighted."""
+    module, classify = heads.NEAREST[name]
+    pytest.importorskip(module)
+    given = evaluation.features(evaluation.representations({"train": 400, "val": 100, "test": 0}, 16))
+    assert classify(given) == pytest.approx(heads.our_knn(given), abs=0.1 if name.startswith("scikit") else 0.011)
 
 
 def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
