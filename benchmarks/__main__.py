@@ -13,12 +13,26 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import embedding, page, peers, precision, pretraining, recording, slots, stages
+from benchmarks import (
+    compiling,
+    embedding,
+    page,
+    peer_steps,
+    peers,
+    precision,
+    pretraining,
+    recording,
+    slots,
+    stages,
+    whole,
+)
 from benchmarks.page import Section
 from tasks.stage import keep_freed_memory
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-PACKAGES = ["torch", "torchvision", "numpy", "kornia", "lightly", "scikit-learn"]
+PACKAGES = ["torch", "torchvision", "numpy", "kornia", "lightly", "stable-pretraining", "scikit-learn"]
+ABSENT = """solo-learn 1.0.2, its only release on PyPI, cannot be installed here; pip: "solo-learn 1.0.2 depends on
+torch==1.9.1", of which there are packages up to Python 3.9 alone."""
 INTRODUCTION = """How fast Stopgrad is, beside other libraries and beside itself. All contenders of a table were timed
 in one run and took turns, A B A B, so that a busy moment slows all of them alike; ratios are taken round by round, and
 stand with their spread. Make it again with `{command}`."""
@@ -33,10 +47,14 @@ def main() -> None:
         lambda: [stages.section()],
         lambda: [peers.views_section(quick)],
         lambda: [pretraining.section(quick)],
+        lambda: [peer_steps.section(quick)],
+        lambda: [whole.section(quick)],
         lambda: [recording.section(quick)],
         lambda: [slots.section(quick)],
         lambda: precision.sections(quick),
+        lambda: [compiling.section(quick)],
         lambda: [peers.evaluation_section(quick)],
+        lambda: [peers.nearest_section(quick)],
         lambda: [embedding.section(quick)],
         lambda: of_gpu(options.gpu),
     ]
@@ -64,7 +82,7 @@ def write(sections: list[Section], file: Path, seconds: float, quick: bool) -> N
     command = "python -m benchmarks --quick" if quick else "make bench"
     introduction = [
         INTRODUCTION.format(command=command),
-        f"{page.machine(PACKAGES)} All of it took {seconds / 60:.0f} minutes.",
+        f"{page.machine(PACKAGES)} All of it took {seconds / 60:.0f} minutes. {ABSENT}",
     ]
     if quick:
         introduction.append("**A look at whether the benchmarks work: one short round each, no figures to cite.**")

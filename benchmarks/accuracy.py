@@ -1,122 +1,101 @@
-"""How far SimCLR gets in some minutes: k-NN accuracy over time, towards 90 % on CIFAR-10.
+"""How long SimCLR takes to 90 % k-NN accuracy on CIFAR-10, over seeds.
 
-ResNet-18, SimCLR's recipe, batch 512, LARS; as many epochs as fit. k-NN (k = 20) of val against train while it runs, of
-test once at the end.
+ResNet-18, SimCLR's recipe, batch 512, LARS, a schedule of fixed length. The rule is that of the open challenge of
+github.com/dkobak/simclr-cifar10: the 10 nearest of the 50,000 train images, by cosine, vote on the 10,000 of test.
+Its SimCLR got there in 500 epochs, in 99 minutes of an A100. All train images are pretrained on, val's among them,
+without labels; on the way val is classified by the others, test once, at the end.
 """
 
-import time
-from collections.abc import Callable
+import json
+import statistics
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from benchmarks.page import Report, Section
-from benchmarks.step import TINY, Case
-from benchmarks.workload import STRONG, simclr, views
-from ssl_core.backbones import ResNetConfig
-from ssl_core.evaluation import EvaluationConfig, knn
-from ssl_core.evaluation.embedding import Images, embed, on_device
-from ssl_core.evaluation.metrics import accuracy
-from ssl_core.evaluation.split import Split
+from benchmarks import arrays
+from benchmarks.cell import Cell, Method, knn10
+from benchmarks.page import Section
+from benchmarks.part import Figures, Part, Setting
+from benchmarks.step import CASES, TINY
+from benchmarks.workload import STRONG
 from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives import Objective
-from ssl_core.training.batches import Resident
-from ssl_core.training.iteration import Acceleration
+from ssl_core.objectives.simclr import SimCLRConfig
 from ssl_core.training.optimiser import LARSConfig
-from ssl_core.training.pretraining import PretrainingConfig, pretrain
 
-CIFAR = Case(name="ResNet-18", backbone=ResNetConfig(name="resnet18"), side=32, batch=512)
-PROJECTOR = ProjectorConfig(layers=2, width=2048, output=256)
 GOAL = 0.9
-LOOKS = 8
-"""How often k-NN is measured on the way."""
-TRIAL_STEPS = 60
-STARTING_SECONDS = 25.0
-"""For compiling again, most of which is cached, and capturing."""
+EPOCHS, LOOKS, SEEDS = 500, 20, 3
 
 
-class Race:
-    """A pretraining against the clock, on prepared arrays."""
-
-    def __init__(self, folder: Path, device: torch.device, tiny: bool) -> None:
-        self.case, self.device = TINY if tiny else CIFAR, device
-        self.arrays = {name: np.load(folder / f"{name}_images.npy") for name in ("train", "val", "test")}
-        self.labels = {name: np.load(folder / f"{name}_labels.npy") for name in self.arrays}
-        colours = self.arrays["train"].reshape(-1, 3)
-        self.mean = tuple((colours.mean(axis=0) / 255).tolist())
-        self.std = tuple((colours.std(axis=0) / 255).tolist())
-        self.resident = Resident([self.arrays["train"]], device)
-        fast = device.type == "cuda"
-        self.acceleration = Acceleration(compiled=fast, captured=fast)
-
-    def pretrain(self, steps: int, record: Callable[[Objective, int, float], None], every: int) -> Objective:
-        """Pretrain a new objective for some steps."""
-        case, count = self.case, len(self.resident)
-        objective = simclr(case.backbone, self.arrays["train"].shape[1], PROJECTOR)
-        on_device(objective, self.device)
-        per_epoch = count // case.batch
-        optimiser = LARSConfig(learning_rate=0.4, weight_decay=1e-4, warmup=min(0.1, 10 * per_epoch / steps))
-        config = PretrainingConfig(
-            epochs=steps / per_epoch, batch_size=case.batch, record_every=every, optimiser=optimiser
-        )
-        augment = views(STRONG, self.mean, self.std, compiled=self.acceleration.compiled)
-
-        def recorded(step: int, epoch: float, _: dict[str, float]) -> None:
-            record(objective, step, epoch)
-
-        pretrain(objective, self.resident, None, augment, config, 0, recorded, None, self.acceleration)
-        return objective
-
-    def seconds_a_step(self) -> float:
-        """Measured between the middle and the end of a short pretraining, when all is compiled."""
-        times: list[float] = []
-        steps = min(TRIAL_STEPS, len(self.resident) // self.case.batch)
-
-        def note(*_: object) -> None:
-            times.append(time.perf_counter())
-
-        self.pretrain(steps, note, max(1, steps // 2))
-        return (times[-1] - times[1]) / max(1, steps - 1 - steps // 2)
-
-    def knn(self, objective: Objective, name: str) -> float:
-        """The accuracy of the k nearest of train on another split."""
-        splits = [self._split(objective, each) for each in ("train", name)]
-        classes = int(self.labels["train"].max()) + 1
-        found = knn.predict(splits[0], splits[1], classes, EvaluationConfig())["knn20"]
-        objective.train()
-        return accuracy(found, self.labels[name])
-
-    def _split(self, objective: Objective, name: str) -> Split:
-        images = Images.of(self.arrays[name], self.mean, self.std, self.device)
-        h = torch.from_numpy(embed(objective.encoder, images)).to(self.device)
-        return Split(images=images, labels=self.labels[name], representations=h)
+def part(setting: Setting) -> Part:
+    """One piece a seed."""
+    seeds = range(1 if setting.tiny else SEEDS)
+    pieces = {f"seed {seed}": lambda seed=seed: run(setting, seed) for seed in seeds}
+    return Part(pieces=pieces, section=section, limit=None)
 
 
-def table(folder: Path, device: torch.device, tiny: bool, left: Callable[[], float], report: Report) -> None:
-    """The table of accuracies over time."""
-    race = Race(folder, device, tiny)
-    a_step = race.seconds_a_step()
-    steps = max(2 * LOOKS, int((0.8 * left() - STARTING_SECONDS) / a_step)) if not tiny else 2 * LOOKS
-    case = race.case
-    done = Section(
-        title=f"Towards {GOAL:.0%} k-NN accuracy",
-        measured=(
-            f"{case.name}, SimCLR, batch {case.batch}, LARS, {len(race.resident):,} images, "
-            f"{steps / (len(race.resident) // case.batch):.0f} epochs at {case.batch / a_step:,.0f} images/s."
-        ),
-        columns=["epoch", "seconds", "k-NN 20, val"],
+def method(tiny: bool) -> Method:
+    """SimCLR as the challenge's."""
+    case = TINY if tiny else CASES["resnet18"]
+    projector = ProjectorConfig(layers=2, width=2048, output=256)
+    return Method(
+        objective=SimCLRConfig(name="simclr", projector=projector),
+        backbone=case.backbone,
+        recipes=(STRONG,),
+        optimiser=LARSConfig(learning_rate=0.4, weight_decay=1e-4, warmup=10 / EPOCHS),
+        batch=case.batch,
     )
-    begun = time.perf_counter()
 
-    def look(objective: Objective, step: int, epoch: float) -> None:
-        if step == 0:
-            return
-        done.rows.append([f"{epoch:.0f}", f"{time.perf_counter() - begun:.0f}", f"{race.knn(objective, 'val'):.1%}"])
-        report(done)
 
-    objective = race.pretrain(steps, look, steps // LOOKS)
-    reached = race.knn(objective, "test")
-    done.figures = {"seconds_a_step": a_step, "steps": steps, "test": reached, "rows": done.rows}
-    done.meaning = f"On test: {reached:.1%} after {time.perf_counter() - begun:.0f} s, evaluations included."
-    report(done)
+def run(setting: Setting, seed: int) -> Figures:
+    """A whole pretraining, with looks on the way that outlive a cut call."""
+    assert setting.data, "it needs --data"
+    data, chosen = arrays.load(setting.data, setting.folder.parent / "arrays"), method(setting.tiny)
+    cell = Cell(
+        method=chosen,
+        arrays=data,
+        splits=("train", "val"),
+        epochs=1 if setting.tiny else EPOCHS,
+        seed=seed,
+        folder=setting.folder / f"seed{seed}",
+        device=setting.device,
+    )
+    file = cell.folder / "looks.json"
+    looks: dict[str, list[float]] = json.loads(file.read_text()) if file.exists() else {}
+    per_epoch = sum(len(data.images[name]) for name in cell.splits) // chosen.batch
+
+    def look(objective: Objective, step: int, seconds: float) -> None:
+        epoch = f"{(step + 1) / per_epoch:.2f}"
+        if epoch not in looks:  # those of before a cut are told again
+            train, val = (cell.split(objective.encoder, name) for name in ("train", "val"))
+            looks[epoch] = [seconds, knn10(train, val, data.classes)]
+            _keep(file, looks)
+
+    objective, figures = cell.pretrain(max(1, int(cell.epochs * per_epoch) // LOOKS), look)
+    bank, test = cell.split(objective.encoder, "train", "val"), cell.split(objective.encoder, "test")
+    return {**figures, "looks": looks, "test": knn10(bank, test, data.classes)}
+
+
+def _keep(file: Path, looks: dict[str, list[float]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(looks))
+    partial.replace(file)
+
+
+def section(figures: dict[str, Figures]) -> Section:
+    """A row a seed: when val reached the goal, what test was at the end, and when that was."""
+    done = Section(
+        title=f"To {GOAL:.0%} k-NN accuracy",
+        measured=(
+            f"ResNet-18, SimCLR, batch 512, LARS, {EPOCHS} epochs. Minutes are those of the pretraining, looks "
+            "included; k-NN: 10 nearest, cosine."
+        ),
+        columns=["", f"val at {GOAL:.0%} after, minutes", "test at the end", "after, minutes"],
+    )
+    for name, each in figures.items():
+        first = next((f"{seconds / 60:.1f}" for seconds, reached in each["looks"].values() if reached >= GOAL), "not")
+        done.rows.append([name, first, f"{each['test']:.2%}", f"{each['seconds'] / 60:.1f}"])
+    if len(figures) > 1:
+        reached, minutes = ([each[key] for each in figures.values()] for key in ("test", "seconds"))
+        spread = f"{statistics.mean(reached):.2%} ± {statistics.stdev(reached):.2%}"
+        done.meaning = f"Test: {spread} after {statistics.mean(minutes) / 60:.1f} minutes."
+    return done

@@ -7,12 +7,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from benchmarks.page import Report, Section
+from benchmarks import part as parts
+from benchmarks.part import Figures, Part, Setting, Verdict
 from benchmarks.short_run import BATCH, COUNT, EXACT, SIDE, STEPS, KilledError, compute_exactly, run
 from benchmarks.workload import PLAIN, STD, STRONG, images, views
 from ssl_core.augmentation import Recipe
@@ -21,30 +21,21 @@ from ssl_core.training.batches import Resident, Streamed, order
 from ssl_core.training.iteration import Acceleration
 
 
-class Verdict(NamedTuple):
-    """What a check found: `kept` is None where it was not made."""
+def part(setting: Setting) -> Part:
+    """One piece a check."""
 
-    kept: bool | None
-    found: str
+    def piece(check: Callable[[torch.device], Verdict]) -> Callable[[], Figures]:
+        def made() -> Figures:
+            compute_exactly()
+            return check(setting.device).figures()
 
+        return made
 
-def table(device: torch.device, left: Callable[[], float], report: Report) -> None:
-    """The table of checks."""
-    compute_exactly()
-    done = Section(
-        title="Correctness on the device",
-        measured=f"Checked before anything is timed, {STEPS} steps of a ResNet-10 each.",
-        columns=["", "", "found"],
+    measured = f"Checked before anything is timed, {STEPS} steps of a ResNet-10 each."
+    return Part(
+        pieces={name: piece(check) for name, check in CHECKS.items()},
+        section=lambda figures: parts.of_checks("Correctness on the device", measured, figures),
     )
-    for name, check in CHECKS.items():
-        try:
-            verdict = check(device) if left() > 0 else Verdict(None, "not done: no time left")
-        except Exception as error:  # a check that breaks is a finding; the others still count
-            verdict = Verdict(False, f"{type(error).__name__}: {str(error)[:200]}".replace("\n", " "))
-        done.figures[name] = {"kept": verdict.kept, "found": verdict.found}
-        said = "not checked" if verdict.kept is None else "yes" if verdict.kept else "**no**"
-        done.rows.append([name, said, verdict.found])
-        report(done)
 
 
 class DrawnOnCpu(Recipe):

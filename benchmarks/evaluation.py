@@ -6,6 +6,7 @@ representations: the probe and both k-NNs with 1, 10 and 100 % of the labels, pr
 """
 
 import argparse
+import importlib.util
 import platform
 import statistics
 import time
@@ -18,6 +19,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks import heads
+from benchmarks.heads import Features
 from ssl_core.evaluation import EvaluationConfig, fractions, knn, linear_probe
 from ssl_core.evaluation.downstream import LinearHead
 from ssl_core.evaluation.embedding import Images
@@ -94,8 +97,38 @@ def rows(counts: dict[str, int], size: int, rounds: int, iterations: int) -> lis
     contenders: dict[str, Callable[[], float]] = {
         "stopgrad whole": lambda: whole(splits),
         "stopgrad probe": lambda: stopgrad_probe(splits),
-        "scikit-learn probe": lambda: sklearn_probe(splits, iterations),
     }
+    if importlib.util.find_spec("lightly"):
+        contenders["lightly probe"] = lambda: heads.lightly_probe(features(splits))
+    contenders["scikit-learn probe"] = lambda: sklearn_probe(splits, iterations)
+    return in_turns(contenders, rounds)
+
+
+def nearest_rows(counts: dict[str, int], size: int, rounds: int) -> list[Row]:
+    """Each k-NN's row, of those that are installed; they take turns."""
+    given = features(representations(counts, size))
+    contenders: dict[str, Callable[[], float]] = {
+        name: lambda classify=classify: classify(given)
+        for name, (module, classify) in heads.NEAREST.items()
+        if importlib.util.find_spec(module)
+    }
+    return in_turns(contenders, rounds)
+
+
+def features(splits: dict[str, Split]) -> Features:
+    """Train, and val in test's place."""
+    train, val = splits["train"], splits["val"]
+    return Features(
+        train=train.representations,
+        train_labels=torch.from_numpy(train.labels),
+        test=val.representations,
+        test_labels=torch.from_numpy(val.labels),
+        classes=CLASSES,
+    )
+
+
+def in_turns(contenders: dict[str, Callable[[], float]], rounds: int) -> list[Row]:
+    """Their rows; each gives its accuracy."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     reached = {}
     for _ in range(rounds):

@@ -1,127 +1,150 @@
-"""Everything that a GPU machine is wanted for, in some minutes: `python -m benchmarks.gpu --out DIR`.
+"""Everything that a GPU machine is wanted for, in calls of some minutes: `python -m benchmarks.gpu --out DIR`.
 
-Needs PyTorch, torchvision and NumPy alone. Correctness first, then the figures, then, with `--data` (a folder of arrays
-as `ssl_core.data.prepared` describes), the race to 90 % k-NN accuracy. Every part is a process of its own with a share
-of the time: what breaks or hangs costs its own part, and what does not fit is said. Writes `results.json` and
-`results.md`, anew after every part. On a CPU, `--device cpu --tiny` shows that the script itself works.
+Needs PyTorch, torchvision and NumPy alone; what else is there (pytest, timm, other libraries) takes part. What is
+finished is kept in DIR, a piece at a time, and the next call with the same DIR does what is missing: a long pretraining
+goes on from its checkpoint there. `--parts a,b` chooses, and each part is of use by itself. A part runs in a process of
+its own, so that what breaks or hangs costs its own piece. Writes `results.json` and `results.md`, anew after every
+part. On a CPU, `--device cpu --tiny` shows that the script itself works.
+
+`race` and `table` need `--data`: CIFAR-10, or other images, as prepared arrays (`ssl_core.data.prepared`), or as a
+folder or archive with `train/<class>/` and `test/<class>/`.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from benchmarks import accuracy, agreement, page, sharing, step
+from benchmarks import accuracy, agreement, capture, compiling, page, part, published, sharing, step, tests
 from benchmarks.page import Section
+from benchmarks.part import PACKAGES, Kept, Part, Setting
 
-SHARES = {"agreement": 3.0, "resnet18": 1.3, "resnet50": 1.3, "vit": 1.2, "sharing": 1.2, "accuracy": 4.0}
-"""The parts, in order, and the share of the time that is left which each may take of those not yet begun."""
-TITLES = {"agreement": "Correctness on the device", "accuracy": "Towards 90% k-NN accuracy"}
-
-
-def make_part(options: argparse.Namespace) -> None:
-    """In a part's own process: write its table after each change."""
-    file, device = options.out / f"{options.part}.json", torch.device(options.device)
-    ends = time.monotonic() + 0.9 * options.seconds
-
-    def left() -> float:
-        return ends - time.monotonic()
-
-    def report(section: Section) -> None:
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(section)))
-        partial.replace(file)
-
-    match options.part:
-        case "agreement":
-            agreement.table(device, left, report)
-        case "sharing":
-            sharing.table(options.tiny, device, left, report)
-        case "accuracy":
-            accuracy.table(options.data, device, options.tiny, left, report)
-        case name:
-            step.table(step.TINY if options.tiny else step.CASES[name], device, left, report)
+PARTS: dict[str, Callable[[Setting], Part]] = {
+    "tests": tests.part,
+    "agreement": agreement.part,
+    "capture": capture.part,
+    "resnet18": lambda setting: step.part(step.CASES["resnet18"], setting),
+    "vit": lambda setting: step.part(step.CASES["vit"], setting),
+    "resnet50": lambda setting: step.part(step.CASES["resnet50"], setting),
+    "sharing": sharing.part,
+    "compiling": compiling.part,
+    "race": accuracy.part,
+    "table": published.part,
+}
+"""In the order in which they are done: correctness first."""
+CHECKS = ("tests", "agreement", "capture")
+NEED_DATA = ("race", "table")
+LEAST = 5.0
+"""Seconds in which no part is begun."""
 
 
-def run_part(name: str, seconds: float, options: argparse.Namespace) -> Section:
-    """Start a part's process, end it when its time is over, and give what it has written."""
-    file = options.out / f"{name}.json"
-    file.unlink(missing_ok=True)
+def run(name: str, ends: float, options: argparse.Namespace) -> None:
+    """Have processes of their own do a part's pieces, until none waits or the time is over."""
+    file, made = options.out / f"{name}.json", PARTS[name](_setting(name, options))
+    kept = Kept.load(file)
+    kept.tried = []
+    kept.save(file)
+    while Kept.load(file).waiting(made) and (left := ends - time.monotonic()) > LEAST:
+        before, begun = kept.tried, time.monotonic()
+        ended = _process(name, left, options)
+        kept = Kept.load(file)
+        kept.seconds += time.monotonic() - begun
+        last = kept.tried[-1] if kept.tried != before else "its process"
+        if ended and last not in kept.figures and last not in kept.failed:  # not even an exception: it hung or crashed
+            kept.failed[last] = ended
+        kept.save(file)
+        if kept.tried == before:
+            return
+
+
+def _process(name: str, seconds: float, options: argparse.Namespace) -> str:
+    """What ended a part's process, if neither its own end nor that of the time did."""
     command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--device", options.device, "--part", name]
-    with (options.out / f"{name}.log").open("w") as log:
+    # Compiled code is kept beside the figures, for the next process and the next call.
+    environment = {"TORCHINDUCTOR_CACHE_DIR": str((options.out / "inductor").absolute())} | os.environ
+    with (options.out / f"{name}.log").open("a") as log:
         process = subprocess.Popen(
-            [*command, "--seconds", str(seconds)], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=environment
         )
         try:
-            ended = f"ended with {process.returncode}" if process.wait(seconds) else ""
+            code = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            ended = f"ended after {seconds:.0f} s, its share of the time"
+            return ""
         finally:
-            if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # what it started too, where it has ended itself
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    empty = Section(title=TITLES.get(name, name), measured="")
-    section = Section(**json.loads(file.read_text())) if file.exists() else empty
-    if ended:
-        last = (options.out / f"{name}.log").read_text().strip().splitlines()[-1:]
-        section.meaning = f"**Not complete: {ended}.** {' '.join(last)}"
-    return section
+            process.wait()
+    last = (options.out / f"{name}.log").read_text().strip().splitlines()[-1:]
+    return f"ended with {code}: {' '.join(last)[:200]}" if code else ""
 
 
-def write(sections: dict[str, Section], seconds: dict[str, float], options: argparse.Namespace) -> None:
+def sections(options: argparse.Namespace) -> dict[str, Section]:
+    """The tables of all parts that were begun, now or by an earlier call."""
+    begun = {name: options.out / f"{name}.json" for name in PARTS}
+    return {
+        name: part.section(PARTS[name](_setting(name, options)), Kept.load(file))
+        for name, file in begun.items()
+        if file.exists()
+    }
+
+
+def write(options: argparse.Namespace) -> None:
     """The results so far."""
-    machine = page.machine(["torch", "torchvision", "numpy"])
-    results = {"machine": machine, "seconds": seconds, "parts": {name: asdict(s) for name, s in sections.items()}}
+    done, machine = sections(options), page.machine(PACKAGES)
+    results = {"machine": machine, "parts": {name: asdict(each) for name, each in done.items()}}
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    introduction = f"{machine}\n\nMade by `python -m benchmarks.gpu` in {sum(seconds.values()):.0f} s."
-    (options.out / "results.md").write_text(page.page("On a GPU", introduction, sections.values()))
+    introduction = f"{machine}\n\nMade by `python -m benchmarks.gpu`."
+    (options.out / "results.md").write_text(page.page("On a GPU", introduction, done.values()))
 
 
 def main() -> int:
     options = _options()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.part:
-        make_part(options)
-        return 0
-    begun = time.monotonic()
-    sections: dict[str, Section] = {}
-    seconds: dict[str, float] = {}
-    names = [name for name in SHARES if not (options.tiny and name in ("resnet50", "vit"))]
-    for number, name in enumerate(names):
-        if name == "accuracy" and not options.data:
-            sections[name] = Section(title=TITLES[name], measured="Not done: no --data.")
-        else:
-            started = time.monotonic()
-            remaining = 60 * options.minutes - (started - begun)
-            after = [each for each in names[number:] if options.data or each != "accuracy"]
-            share = remaining * SHARES[name] / sum(SHARES[each] for each in after)
-            print(f"{name}: at most {share:.0f} s", flush=True)
-            sections[name] = run_part(name, max(share, 1.0), options)
-            seconds[name] = round(time.monotonic() - started, 1)
-        write(sections, seconds, options)
-        print(sections[name].markdown(), flush=True)
-    checks = sections["agreement"].figures
-    return int(not checks or any(check["kept"] is False for check in checks.values()))
+        file = options.out / f"{options.part}.json"
+        return int(not part.work(PARTS[options.part](_setting(options.part, options)), file))
+    ends = time.monotonic() + 60 * options.minutes
+    for name in options.parts:
+        if name in NEED_DATA and not options.data:
+            print(f"{name}: not done, it needs --data", flush=True)
+        elif ends - time.monotonic() > LEAST:
+            run(name, ends, options)
+            write(options)
+            print(sections(options)[name].markdown(), flush=True)
+    checked = [Kept.load(options.out / f"{name}.json") for name in CHECKS]
+    return int(any(kept.failed or not all(map(kept.finished, kept.figures)) for kept in checked))
+
+
+def _setting(name: str, options: argparse.Namespace) -> Setting:
+    device = torch.device(options.device)
+    return Setting(device=device, tiny=options.tiny, data=options.data, folder=options.out / name)
+
+
+def _chosen(names: str) -> list[str]:
+    unknown = set(names.split(",")) - set(PARTS)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{min(unknown)!r} is no part; there are {', '.join(PARTS)}")
+    return names.split(",")
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Correctness and figures of a GPU machine, in some minutes.")
-    parser.add_argument("--out", type=Path, required=True, help="folder for results.json and results.md")
-    parser.add_argument(
-        "--data", type=Path, help="folder of prepared arrays: train_images.npy, train_labels.npy, val_, test_"
-    )
-    parser.add_argument("--minutes", type=float, default=9.0, help="all that it may take")
+    parser = argparse.ArgumentParser(description="Correctness and figures of a GPU machine, in calls of some minutes.")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results; what is finished there is kept")
+    parser.add_argument("--parts", type=_chosen, default=list(PARTS), help=f"of {','.join(PARTS)}; default: all")
+    parser.add_argument("--data", type=Path, help="prepared arrays, or a folder or archive of train/ and test/<class>/")
+    parser.add_argument("--minutes", type=float, default=9.0, help="all that this call may take")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="seconds; shows that the script works")
-    parser.add_argument("--part", choices=SHARES, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=60.0, help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks import evaluation, views
+from benchmarks import evaluation, heads, views
 from benchmarks.evaluation import Row
 from benchmarks.page import Section
 
@@ -46,6 +46,24 @@ def _views_row(side: int, name: str, rate: float | None, spread: float | None, p
     return [str(side), name, f"{rate:,.0f}{around}", f"{rate / per_image:.1f}"]
 
 
+def nearest_section(quick: bool) -> Section:
+    """k-NN beside others'; `quick` for a look at whether it works."""
+    train, size, rounds = (2_000, 64, 1) if quick else (50_000, 512, 3)
+    rows = evaluation.nearest_rows({"train": train, "val": train // 10, "test": 0}, size, rounds)
+    ours, others = rows[0], rows[1:]
+    best = min(others, key=lambda row: row.seconds)
+    return Section(
+        title="k-NN",
+        measured=(
+            f"{train // 10:,} of such representations by the {heads.NEIGHBOURS} nearest of {train:,}, cosine; {rounds} "
+            "rounds in turns. scikit-learn's votes are not weighted."
+        ),
+        columns=["", "seconds: median (spread)", "accuracy on val"],
+        rows=[[row.name, f"{row.seconds:.2f} ({row.spread:.2f})", f"{row.val_accuracy:.2%}"] for row in rows],
+        meaning=f"The quickest of the others, {best.name}, takes {best.seconds / ours.seconds:.2f} of Stopgrad's time.",
+    )
+
+
 def evaluation_section(quick: bool) -> Section:
     """The probe beside scikit-learn's; `quick` for a look at whether it works."""
     train, size, rounds = (2_000, 64, 1) if quick else (50_000, 512, 2)
@@ -55,7 +73,9 @@ def evaluation_section(quick: bool) -> Section:
     return evaluation_table(
         rows,
         f"{train:,} representations of {size} dimensions, 10 classes, the same six weight decays, chosen on val; "
-        f"scikit-learn's LogisticRegression stops at {iterations} iterations. {rounds} rounds in turns.",
+        f"scikit-learn's LogisticRegression stops at {iterations} iterations; lightly's LinearClassifier has one "
+        f"setting, {heads.EPOCHS} epochs of SGD; stable-pretraining's probe is trained with the backbone (below, from "
+        f"files to figures). {rounds} rounds in turns.",
     )
 
 

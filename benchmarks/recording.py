@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from benchmarks import timing
 from benchmarks.page import Section
-from benchmarks.pretraining import BACKBONE, BATCH, CPU, PROJECTOR, SIDE
+from benchmarks.pretraining import CASE, CPU
 from benchmarks.workload import PLAIN, images, simclr, views
 from ssl_core.evaluation.embedding import on_device
 from ssl_core.training.batches import Resident
@@ -62,12 +62,12 @@ def measure(steps: int, rounds: int) -> dict[str, list[float]]:
 
 
 def _contenders(steps: int) -> dict[str, Callable[[], int]]:
-    pixels = images(BATCH, SIDE)
-    config = PretrainingConfig(epochs=steps, batch_size=BATCH, record_every=RECORD_EVERY)
+    pixels = images(CASE.batch, CASE.side)
+    config = PretrainingConfig(epochs=steps, batch_size=CASE.batch, record_every=RECORD_EVERY)
     augment, runs = views(PLAIN), iter(range(10**6))
 
     def run(watched: bool) -> int:
-        objective = simclr(BACKBONE, SIDE, PROJECTOR)
+        objective = simclr(CASE.backbone, CASE.side, CASE.projector)
         on_device(objective, CPU)
         cell = Cell(variant="simclr", seed=next(runs))
         with live.live(cell, f"{cell.seed:016x}", "drawn") if watched else nullcontext() as to:
@@ -77,7 +77,7 @@ def _contenders(steps: int) -> dict[str, Callable[[], int]]:
                     to.record(step, values)
 
             pretrain(objective, Resident([pixels], CPU), None, augment, config, 0, record, None)
-        return steps * BATCH
+        return steps * CASE.batch
 
     return {ALONE: lambda: run(False), SENT: lambda: run(True)}
 

@@ -5,40 +5,56 @@ The processes are started once; in each round the first few work and the others 
 
 import multiprocessing
 import time
-from collections.abc import Callable
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
 import torch
 
-from benchmarks.page import Report, Section
-from benchmarks.step import TINY, Case, build, on_device_images
+from benchmarks.page import Section
+from benchmarks.part import Figures, Part, Setting
+from benchmarks.step import TINY, build, on_device_images
 from benchmarks.timing import finish
+from benchmarks.workload import Case
 from ssl_core.backbones import ResNetConfig
+from ssl_core.heads import ProjectorConfig
 from ssl_core.training.iteration import WARM_UP, Acceleration
 
-SMALL = Case(name="ResNet-10, width 16", backbone=ResNetConfig(name="resnet10", width=16), side=32, batch=256)
+SMALL = Case(
+    name="ResNet-10, width 16",
+    backbone=ResNetConfig(name="resnet10", width=16),
+    side=32,
+    batch=256,
+    projector=ProjectorConfig(layers=2, width=256, output=128),
+)
 STARTING_SECONDS = 60.0
 
 
-def table(tiny: bool, device: torch.device, left: Callable[[], float], report: Report) -> None:
-    """The table: eager, and captured where there is CUDA."""
-    counts = [1, 2] if tiny else [1, 2, 4, 8]
-    case, seconds = (TINY, 0.2) if tiny else (SMALL, 4.0)
-    done = Section(
+def part(setting: Setting) -> Part:
+    """One piece eager, one captured where there is CUDA."""
+    counts = [1, 2] if setting.tiny else [1, 2, 4, 8]
+    case, seconds = (TINY, 0.2) if setting.tiny else (SMALL, 4.0)
+
+    def measured(captured: bool) -> Figures:
+        totals = together(case, counts, captured, seconds, setting.device)
+        return dict(zip(map(str, counts), totals, strict=True))
+
+    pieces = {"eager": lambda: measured(False)}
+    if setting.device.type == "cuda":
+        pieces["captured"] = lambda: measured(True)
+    return Part(pieces=pieces, section=lambda figures: section(case, counts, seconds, figures))
+
+
+def section(case: Case, counts: list[int], seconds: float, figures: dict[str, Figures]) -> Section:
+    """The table; one process at a time is what cells in turn reach."""
+    return Section(
         title=f"Small cells that share a device: {case.name}, {case.side} px",
         measured=f"SimCLR, batch {case.batch}, {seconds:g} s each: images/s of all processes together.",
-        columns=["", *(f"{count} process{'es' * (count > 1)}" for count in counts), "gain"],
+        columns=["", *(f"{count} at once" if count > 1 else "in turn" for count in counts), "times in turn"],
+        rows=[
+            [name, *(f"{each[str(count)]:,.0f}" for count in counts), f"{each[str(counts[-1])] / each['1']:.1f}"]
+            for name, each in figures.items()
+        ],
     )
-    for captured in [False, True] if device.type == "cuda" else [False]:
-        name = "captured" if captured else "eager"
-        if left() < STARTING_SECONDS / 2 + seconds * len(counts):
-            done.rows.append([name, *["not done"] * len(counts), ""])
-        else:
-            totals = together(case, counts, captured, seconds, device)
-            done.figures[name] = dict(zip(map(str, counts), totals, strict=True))
-            done.rows.append([name, *(f"{total:,.0f}" for total in totals), f"{max(totals) / totals[0]:.1f}"])
-        report(done)
 
 
 def together(case: Case, counts: list[int], captured: bool, seconds: float, device: torch.device) -> list[float]:

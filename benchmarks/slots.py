@@ -6,20 +6,16 @@ the default's cells, and cells whose pretraining takes about a minute of two cor
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from benchmarks import project
 from benchmarks.page import Section
 from benchmarks.timing import Spread
 from tasks.configuration import files
 
-PROJECT = Path(__file__).parent.parent
 SUITE = "timed"
 SEEDS = [0, 1]
 VARIANTS = ("simclr", "vicreg")
@@ -39,7 +35,7 @@ def section(quick: bool) -> Section:
     )
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as scratch:
-        template = _clone(Path(scratch) / "template", quick)
+        template = _timed(Path(scratch) / "template", quick)
         for name, epochs in ({"small": 0.4} if quick else BUDGETS).items():
             alone, beside = _turns(template, Path(scratch), epochs, cores, rounds=1 if quick else 2)
             share = Spread.of([a / b for a, b in zip(alone, beside, strict=True)])
@@ -55,55 +51,30 @@ def _turns(template: Path, scratch: Path, epochs: float, cores: int, rounds: int
     seconds: dict[int, list[float]] = {threads: [] for threads in commands}
     for _ in range(rounds):
         for threads, command in commands.items():
-            project = scratch / "project"
-            shutil.copytree(template, project, symlinks=True)
-            _edit(project, files.PARAMS, lambda content, n=threads: content["compute"].update(threads=n))
-            _edit(project, f"{files.SUITES}/{SUITE}.yaml", lambda c: c["defaults"]["pretraining"].update(epochs=epochs))
-            _run(project, "-m", "dvc", "repro", "configure")
+            copy, suite = scratch / "project", f"{files.SUITES}/{SUITE}.yaml"
+            shutil.copytree(template, copy, symlinks=True)
+            project.edit(copy, files.PARAMS, lambda content, n=threads: content["compute"].update(threads=n))
+            project.edit(copy, suite, lambda content: content["defaults"]["pretraining"].update(epochs=epochs))
+            project.run(copy, "-m", "dvc", "repro", "configure")
             begun = time.perf_counter()
-            _run(project, *command)
+            project.run(copy, *command)
             seconds[threads].append(time.perf_counter() - begun)
-            shutil.rmtree(project)
+            shutil.rmtree(copy)
     return seconds[cores], seconds[1]
 
 
-def _clone(project: Path, quick: bool) -> Path:
+def _timed(into: Path, quick: bool) -> Path:
     """A project with the suite, its images prepared."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT / name, project / name)
-    suite: dict[str, Any] = {
-        "suite": SUITE,
-        "question": "How long?",
-        "seeds": SEEDS,
-        "variants": dict.fromkeys(VARIANTS),
-    }
-    YAML().dump(suite | {"fine_tune": [], "defaults": {"pretraining": {}}}, project / files.SUITES / f"{SUITE}.yaml")
+    suite: dict[str, Any] = {"seeds": SEEDS, "variants": dict.fromkeys(VARIANTS), "defaults": {"pretraining": {}}}
+    made = project.clone(into, SUITE, suite)
     if quick:
-        _edit(project, files.PARAMS, lambda content: content.update(images=["shapes"]))
+        project.edit(made, files.PARAMS, lambda content: content.update(images=["shapes"]))
     else:
-        (project / "data").mkdir(exist_ok=True)
-        (PROJECT / "data" / "raw").mkdir(parents=True, exist_ok=True)
-        (project / "data" / "raw").symlink_to(PROJECT / "data" / "raw")
-    _run(project, "-m", "dvc", "config", "--local", "core.no_scm", "true")
-    _run(project, "-m", "tasks.configuration.choose", "--suite", SUITE)
-    _run(project, "-m", "dvc", "repro", "configure", "prepare")
-    return project
-
-
-def _edit(project: Path, file: str | Path, change: Any) -> None:
-    content = files.read(project / file)
-    change(content)
-    YAML().dump(content, project / file)
-
-
-def _run(project: Path, *arguments: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run([sys.executable, *arguments], cwd=project, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)}: {(done.stdout + done.stderr)[-2000:]}")
+        (made / "data").mkdir(exist_ok=True)
+        (project.PROJECT / "data" / "raw").mkdir(parents=True, exist_ok=True)
+        (made / "data" / "raw").symlink_to(project.PROJECT / "data" / "raw")
+    project.run(made, "-m", "dvc", "repro", "configure", "prepare")
+    return made
 
 
 if __name__ == "__main__":

@@ -1,51 +1,50 @@
 """The whole iteration on a device: images/s, share of the measured peak, of the views, and memory.
 
 Eager, compiled, captured in a CUDA graph, and both. The peak is what a large bf16 matrix product reaches on this very
-device; operations are counted on the real modules by PyTorch, a forward and a backward pass as three forward passes.
+device; operations are counted on the real modules by PyTorch.
 """
 
 import gc
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks import timing
-from benchmarks.page import Report, Section
+from benchmarks import loops, timing
+from benchmarks.page import Section
+from benchmarks.part import Figures, Part, Setting
 from benchmarks.timing import Spread
-from benchmarks.workload import PLAIN, images, simclr, views
+from benchmarks.workload import PLAIN, Case, images, simclr, views
 from ssl_core import cost
 from ssl_core.augmentation import Augment
-from ssl_core.backbones import BackboneConfig, ResNetConfig, ViTConfig
+from ssl_core.backbones import ResNetConfig, ViTConfig
 from ssl_core.evaluation.embedding import on_device
 from ssl_core.heads import ProjectorConfig
 from ssl_core.training import optimiser as optimisation
 from ssl_core.training.iteration import WARM_UP, Acceleration, Iteration
 from ssl_core.training.optimiser import AdamWConfig
 
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A backbone, the images' side in pixels, and images a step."""
-
-    name: str
-    backbone: BackboneConfig
-    side: int
-    batch: int
-
-
+PROJECTOR = ProjectorConfig(layers=2, width=2048, output=128)
 CASES = {
-    "resnet18": Case(name="ResNet-18", backbone=ResNetConfig(name="resnet18"), side=32, batch=512),
-    "resnet50": Case(name="ResNet-50", backbone=ResNetConfig(name="resnet50", stem="imagenet"), side=224, batch=256),
+    "resnet18": Case(name="ResNet-18", backbone=ResNetConfig(name="resnet18"), side=32, batch=512, projector=PROJECTOR),
+    "resnet50": Case(
+        name="ResNet-50",
+        backbone=ResNetConfig(name="resnet50", stem="imagenet"),
+        side=224,
+        batch=256,
+        projector=PROJECTOR,
+    ),
     "vit": Case(
-        name="ViT-S/16", backbone=ViTConfig(name="vit", patch=16, width=384, depth=12, heads=6), side=224, batch=256
+        name="ViT-S/16",
+        backbone=ViTConfig(name="vit", patch=16, width=384, depth=12, heads=6),
+        side=224,
+        batch=256,
+        projector=PROJECTOR,
     ),
 }
-TINY = Case(name="ResNet-10", backbone=ResNetConfig(name="resnet10", width=8), side=16, batch=16)
-PROJECTOR = ProjectorConfig(layers=2, width=2048, output=128)
+TINY = Case(name="ResNet-10", backbone=ResNetConfig(name="resnet10", width=8), side=16, batch=16, projector=PROJECTOR)
 COLUMNS = ["", "images/s: median (least–greatest)", "share of peak", "share of the views", "peak memory, GiB"]
 
 
@@ -61,46 +60,52 @@ def accelerations(device: torch.device) -> dict[str, Acceleration]:
     }
 
 
-def table(case: Case, device: torch.device, left: Callable[[], float], report: Report) -> None:
-    """The table of a case; a way that fails or does not fit in the time left is said."""
-    peak = matrix_product_rate(device)
-    flops = training_flops(case)
-    done = Section(
+def part(case: Case, setting: Setting) -> Part:
+    """One piece a way to run our iteration, then one a loop of others' parts, as far as they are installed."""
+    case = TINY if setting.tiny else case
+    device = setting.device
+    pieces: dict[str, Callable[[], Figures]] = {
+        name: lambda chosen=chosen: measure(case, chosen, device) for name, chosen in accelerations(device).items()
+    }
+    for name, loop in loops.installed().items():
+        pieces[name] = lambda loop=loop: measure_loop(case, loop, device)
+    return Part(pieces=pieces, section=lambda figures: section(case, figures))
+
+
+def section(case: Case, figures: dict[str, Figures]) -> Section:
+    """The table of a case."""
+    rows = []
+    for name, each in figures.items():
+        rate, memory = Spread.of(each["images_per_second"]), each["peak_memory_bytes"]
+        share = rate.median * each["flops_per_image"] / each["peak_flops"]
+        views = f"{each['views_share']:.1%}" if "views_share" in each else ""
+        rows.append([name, rate.text(), f"{share:.1%}", views, f"{memory / 2**30:.1f}" if memory else ""])
+    peak = max((each["peak_flops"] for each in figures.values()), default=0)
+    flops = max((each["flops_per_image"] for each in figures.values()), default=0)
+    return Section(
         title=f"The iteration of {case.name}, {case.side} px",
         measured=(
             f"SimCLR, batch {case.batch}, views made in the step, bf16: images/s of two views. The peak is "
-            f"{peak / 1e12:.1f} TFLOP/s, measured; an image costs {flops / 1e9:.2f} GFLOP."
+            f"{peak / 1e12:.1f} TFLOP/s, measured; an image costs {flops / 1e9:.2f} GFLOP. {loops.DESCRIBED}"
         ),
         columns=COLUMNS,
-        figures={"peak_flops": peak, "flops_per_image": flops},
+        rows=rows,
     )
-    longest = 0.0
-    for name, acceleration in accelerations(device).items():
-        before = left()
-        if before < longest:
-            done.rows.append([name, "not done: no time left", "", "", ""])
-        else:
-            done.rows.append([name, *_row(case, acceleration, device, done, name)])
-        longest = max(longest, before - left())
-        report(done)
 
 
-def _row(case: Case, acceleration: Acceleration, device: torch.device, done: Section, name: str) -> list[str]:
-    try:
-        figures = done.figures[name] = measure(case, acceleration, device)
-    except Exception as error:  # whatever breaks one way, the others still count
-        return [f"failed: {type(error).__name__}: {str(error).strip()[:120]}".replace("\n", " "), "", "", ""]
-    rate, memory = Spread.of(figures["images_per_second"]), figures["peak_memory_bytes"]
-    share = rate.median * done.figures["flops_per_image"] / done.figures["peak_flops"]
-    return [rate.text(), f"{share:.1%}", f"{figures['views_share']:.1%}", f"{memory / 2**30:.1f}" if memory else ""]
+def measure_loop(case: Case, loop: loops.Loop, device: torch.device) -> Figures:
+    """Images/s of another library's parts, epoch by epoch."""
+    begin_memory(device)
+    steps = 2 if device.type == "cpu" else 24
+    epoch = loop(case, images(steps * case.batch, case.side), os.cpu_count() or 1, torch.bfloat16, device)
+    epoch()
+    rounds = timing.seconds(epoch, 3, device)
+    return {"images_per_second": [steps * case.batch / each for each in rounds], **costs(case, device)}
 
 
-def measure(case: Case, acceleration: Acceleration, device: torch.device) -> dict[str, Any]:
+def measure(case: Case, acceleration: Acceleration, device: torch.device) -> Figures:
     """Images/s in each round, the views' share of an iteration, and the largest allocation."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+    begin_memory(device)
     batch = on_device_images(case.batch, case.side, device)
     iteration = build(case, acceleration, device)
     for _ in range(WARM_UP + 2):
@@ -112,13 +117,28 @@ def measure(case: Case, acceleration: Acceleration, device: torch.device) -> dic
     return {
         "images_per_second": [times * case.batch / each for each in rounds],
         "views_share": views_seconds(iteration.augment, batch, acceleration.captured) / per_step,
-        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        **costs(case, device),
     }
+
+
+def begin_memory(device: torch.device) -> None:
+    """Forget what was allocated before."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def costs(case: Case, device: torch.device) -> Figures:
+    """The largest allocation, what the device could do at best, and what an image asks of it."""
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    flops = cost.step_flops(simclr(case.backbone, case.side, case.projector), [PLAIN], case.side, case.batch)
+    return {"peak_memory_bytes": memory, "peak_flops": matrix_product_rate(device), "flops_per_image": flops}
 
 
 def build(case: Case, acceleration: Acceleration, device: torch.device) -> Iteration:
     """An iteration of SimCLR, ready to be called."""
-    objective = simclr(case.backbone, case.side, PROJECTOR)
+    objective = simclr(case.backbone, case.side, case.projector)
     on_device(objective, device).train()
     optimiser = optimisation.build(AdamWConfig(), objective)
     optimisation.set_rate(optimiser, 1e-4)
@@ -151,8 +171,3 @@ def matrix_product_rate(device: torch.device) -> float:
     size = 8192 if device.type == "cuda" else 512
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     return 2 * size**3 / min(timing.seconds(lambda: a @ b, 13, device)[3:])
-
-
-def training_flops(case: Case) -> float:
-    """Operations of a step by the image."""
-    return cost.step_flops(simclr(case.backbone, case.side, PROJECTOR), [PLAIN], case.side, case.batch)

@@ -45,6 +45,24 @@ def ratio(rates: Sequence[float], reference: Sequence[float]) -> Spread:
     return Spread.of([a / b for a, b in zip(rates, reference, strict=True)])
 
 
+def against_the_best(rates: dict[str, list[float]], ours: str) -> str:
+    """A sentence on which of the others is the fastest, and how many times as fast ours is; "" without others."""
+    others = {name: Spread.of(each).median for name, each in rates.items() if not name.startswith("stopgrad")}
+    if not others:
+        return ""
+    best = max(others, key=others.__getitem__)
+    share = ratio(rates[ours], rates[best])
+    return f"The fastest of the others, {best}, is {_beside(share, ours)}."
+
+
+def _beside(share: Spread, ours: str) -> str:
+    if share.low > 1:
+        return f"slower: {ours} is {share.text('.1f')} times as fast"
+    if share.high < 1:
+        return f"**faster**: {ours} has {share.text('.2f')} of its rate"
+    return f"about as fast: {ours} has {share.text('.2f')} of its rate"
+
+
 def rate_rows(rates: dict[str, list[float]], reference: str) -> list[list[str]]:
     """A table's rows: contender, images/s, and how many times as fast as the reference."""
     return [

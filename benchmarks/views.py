@@ -1,12 +1,11 @@
 """Views per second beside other libraries: `python -m benchmarks.views`.
 
 All make SimCLR's two views of the same images. The contenders take turns, so that a busy machine slows all of them
-alike, and images per second of processor time are compared: what one core makes. kornia and lightly take part where
-they can be imported.
+alike, and images per second of processor time are compared: what one core makes. kornia, stable-pretraining and lightly
+take part where they can be imported.
 """
 
 import argparse
-import importlib
 import platform
 import statistics
 import time
@@ -17,20 +16,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torchvision.transforms import functional, v2
-from torchvision.transforms.v2 import Transform
 
-from ssl_core.augmentation import Augment, ColourJitter, GaussianBlur, RandomResizedCrop, Recipe
-from ssl_core.augmentation.blur import kernel_radius
+from benchmarks import recipes, workload
+from benchmarks.workload import STRONG
 
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-CROP = (0.08, 1.0)
-JITTER = (0.8, 0.8, 0.8, 0.2)
-SIGMA = (0.1, 2.0)
-RECIPE = Recipe(
-    crop=RandomResizedCrop(scale=CROP),
-    jitter=ColourJitter(brightness=JITTER[0], contrast=JITTER[1], saturation=JITTER[2], hue=JITTER[3], probability=0.8),
-    blur=GaussianBlur(probability=0.5, sigma=SIGMA),
-)
 Run = Callable[[], int]
 
 
@@ -52,19 +41,8 @@ def stored(count: int, size: int) -> Tensor:
     return small.repeat_interleave(4, 1).repeat_interleave(4, 2).permute(0, 3, 1, 2)
 
 
-def torchvision_recipe(size: int) -> list[Transform]:
-    """SimCLR's operations as torchvision's, up to the conversion to a float tensor."""
-    return [
-        v2.RandomResizedCrop(size, CROP, antialias=True),
-        v2.RandomHorizontalFlip(),
-        v2.RandomApply([v2.ColorJitter(*JITTER)], 0.8),
-        v2.RandomGrayscale(0.2),
-        v2.RandomApply([v2.GaussianBlur(2 * kernel_radius(size, size) + 1, SIGMA)], 0.5),
-    ]
-
-
 def ours(images: Tensor, compiled: bool) -> Run:
-    augment, generator = Augment([RECIPE], MEAN, STD, compiled=compiled), torch.Generator().manual_seed(0)
+    augment, generator = workload.views(STRONG, compiled=compiled), torch.Generator().manual_seed(0)
 
     def run() -> int:
         augment(images, generator)
@@ -87,25 +65,13 @@ def per_image(transform: Callable[[Any], object], sources: list[Any], calls: int
 
 def torchvision_pipeline(images: Tensor, pictures: bool) -> Run:
     few = list(images[: max(16, len(images) // 16)])
-    last = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     first = [v2.ToImage()] if pictures else []
-    transform = v2.Compose([*torchvision_recipe(images.shape[-1]), *first, *last])
+    transform = v2.Compose([*recipes.torchvision(STRONG, images.shape[-1]), *first, *recipes.as_tensor()])
     return per_image(transform, [functional.to_pil_image(image) for image in few] if pictures else few)
 
 
 def kornia(images: Tensor) -> Run:
-    theirs: Any = importlib.import_module("kornia.augmentation")
-    size = images.shape[-1]
-    width = 2 * kernel_radius(size, size) + 1
-    transform = torch.nn.Sequential(
-        theirs.RandomResizedCrop((size, size), scale=CROP),
-        theirs.RandomHorizontalFlip(),
-        theirs.ColorJitter(*JITTER, p=0.8),
-        theirs.RandomGrayscale(p=0.2),
-        theirs.RandomGaussianBlur((width, width), SIGMA, p=0.5),
-        theirs.Normalize(MEAN, STD),
-    )
-    batch = images[:128].contiguous()
+    transform, batch = recipes.kornia(STRONG, images.shape[-1]), images[:128].contiguous()
 
     def run() -> int:
         for _ in range(2):
@@ -115,10 +81,19 @@ def kornia(images: Tensor) -> Run:
     return run
 
 
+def stable_pretraining(images: Tensor) -> Run:
+    transform, batch = recipes.stable_pretraining(STRONG, images.shape[-1]), images[:128].contiguous()
+
+    def run() -> int:
+        transform({"image": batch.float() / 255})
+        return len(batch)
+
+    return run
+
+
 def lightly(images: Tensor) -> Run:
-    theirs: Any = importlib.import_module("lightly.transforms")
-    transform = theirs.SimCLRTransform(input_size=images.shape[-1], normalize={"mean": MEAN, "std": STD})
-    # One call makes both views, with SimCLR's settings, which are its defaults.
+    # One call makes both views.
+    transform = recipes.lightly(STRONG, images.shape[-1])
     return per_image(transform, [functional.to_pil_image(image) for image in images[:16]], calls=1)
 
 
@@ -128,6 +103,7 @@ CONTENDERS: dict[str, Callable[[Tensor], Run]] = {
     "torchvision PIL": partial(torchvision_pipeline, pictures=True),
     "torchvision tensor": partial(torchvision_pipeline, pictures=False),
     "kornia (batched)": kornia,
+    "stable-pretraining (kornia, both views at once)": stable_pretraining,
     "lightly": lightly,
 }
 
@@ -165,15 +141,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"images/s of one core, two SimCLR views each, torch {torch.__version__}, {platform.machine()}")
-    print(f"{'px':>4} {'contender':<20} {'images/s':>9} {'spread':>8} {'x torchvision PIL':>18}")
+    print(f"{'px':>4} {'contender':<48} {'images/s':>9} {'spread':>8} {'x torchvision PIL':>18}")
     for size in options.sizes:
         rows = measure(size, options.batch, options.repeats)
         slowest = next(row.rate for row in rows if row.name == "torchvision PIL")
         for _, name, rate, spread in rows:
             if rate is None or spread is None or slowest is None:
-                print(f"{size:>4} {name:<20} not installed")
+                print(f"{size:>4} {name:<48} not installed")
             else:
-                print(f"{size:>4} {name:<20} {rate:>9,.0f} ± {spread:>6,.0f} {rate / slowest:>17.1f}x", flush=True)
+                print(f"{size:>4} {name:<48} {rate:>9,.0f} ± {spread:>6,.0f} {rate / slowest:>17.1f}x", flush=True)
 
 
 if __name__ == "__main__":

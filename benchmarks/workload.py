@@ -1,5 +1,7 @@
 """The networks, views and images that are measured."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -9,6 +11,18 @@ from ssl_core.backbones import BackboneConfig
 from ssl_core.heads import ProjectorConfig
 from ssl_core.objectives import Objective
 from ssl_core.objectives.simclr import SimCLRConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A backbone, the images' side in pixels, images a step, and the projector."""
+
+    name: str
+    backbone: BackboneConfig
+    side: int
+    batch: int
+    projector: ProjectorConfig
+
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 

@@ -3,15 +3,25 @@
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import ENVIRONMENT, PROJECT
+from PIL import Image
 
-from benchmarks import views
+from benchmarks import accuracy, cell, evaluation, heads, loops, peer_steps, views
+from benchmarks.arrays import load as arrays_of
 from benchmarks.page import Section, page
-from benchmarks.timing import ratio, take_turns
+from benchmarks.part import Kept, Part, Setting, section, work
+from benchmarks.sharing import SMALL
+from benchmarks.step import TINY
+from benchmarks.timing import against_the_best, ratio, take_turns
+from benchmarks.workload import images
+from ssl_core.objectives.simclr import nt_xent
 
 ABSENT = """
 import sys
@@ -38,24 +48,134 @@ def arrays(tmp_path: Path) -> Path:
     return folder
 
 
+def gpu(out: Path, bare: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    """The script on a CPU, with tiny parts."""
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--tiny", "--out", str(out), *options]
+    return subprocess.run(command, cwd=PROJECT, env=bare, capture_output=True, text=True)
+
+
 @pytest.mark.slow
 @pytest.mark.thorough
 def test_the_script_for_a_gpu_machine_runs_on_a_bare_cpu(bare: dict[str, str], arrays: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--tiny", "--minutes", "9"]
-    done = subprocess.run(
-        [*command, "--out", str(out), "--data", str(arrays)], cwd=PROJECT, env=bare, capture_output=True, text=True
-    )
+    done = gpu(out, bare, "--data", str(arrays), "--parts", "tests,agreement,capture,resnet18,sharing,race,table")
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads((out / "results.json").read_text())["parts"]
-    assert set(parts) == {"agreement", "resnet18", "sharing", "accuracy"}
     checks = parts["agreement"]["figures"]
     assert {check["kept"] for check in checks.values()} == {True, None}
     assert checks["captured is eager, float32"] == {"kept": None, "found": "needs CUDA"}
+    assert {check["kept"] for name in ("tests", "capture") for check in parts[name]["figures"].values()} == {None}
+    assert set(parts["resnet18"]["figures"]) == {"eager", "torchvision's parts"}
     assert parts["resnet18"]["figures"]["eager"]["images_per_second"]
     assert len(parts["sharing"]["figures"]["eager"]) == 2
-    assert 0 <= parts["accuracy"]["figures"]["test"] <= 1
+    assert 0 <= parts["race"]["figures"]["seed 0"]["test"] <= 1
+    assert set(parts["table"]["figures"]) == {"SimCLR", "MAE", "supervised"}
     assert "Not complete" not in (out / "results.md").read_text()
+
+
+def test_a_part_does_what_is_missing_and_what_failed_last(tmp_path: Path) -> None:
+    file, made = tmp_path / "part.json", []
+
+    def piece(name: str, works: bool = True) -> dict[str, bool]:
+        made.append(name)
+        if not works:
+            raise RuntimeError("no memory")
+        return {"kept": name != "wrong"}
+
+    def part(works: bool) -> Part:
+        pieces = {
+            "breaks": lambda: piece("breaks", works),
+            "wrong": lambda: piece("wrong"),
+            "right": lambda: piece("right"),
+        }
+        return Part(pieces=pieces, section=lambda figures: Section(title="T", measured=", ".join(figures)))
+
+    def call(works: bool) -> None:
+        """As a call of the script does it: a process after the other until nothing waits."""
+        kept = Kept.load(file)
+        kept.tried = []
+        kept.save(file)
+        while Kept.load(file).waiting(part(works)):
+            work(part(works), file)
+
+    call(works=False)
+    assert made == ["breaks", "wrong", "right"]
+    shown = section(part(False), Kept.load(file))
+    assert shown.measured == "wrong, right"
+    assert shown.meaning == "**Not complete:** breaks (RuntimeError: no memory)."
+    call(works=True)
+    assert made[3:] == ["wrong", "breaks"]
+    call(works=True)
+    assert made[5:] == ["wrong"]
+    assert not Kept.load(file).failed
+
+
+def test_a_race_that_is_cut_goes_on(arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(accuracy, "LOOKS", 5)
+    looks: list[str] = []
+    accuracies = accuracy.knn10
+
+    def cut(*splits: Any) -> float:
+        looks.append("look")
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        return accuracies(*splits)
+
+    monkeypatch.setattr(accuracy, "knn10", cut)
+    setting = Setting(device=torch.device("cpu"), tiny=True, data=arrays, folder=tmp_path / "race")
+    with pytest.raises(KeyboardInterrupt):
+        accuracy.run(setting, 0)
+    first = json.loads((tmp_path / "race" / "seed0" / "looks.json").read_text())
+    figures = accuracy.run(setting, 0)
+    assert len(first) == 2
+    assert first.items() <= figures["looks"].items()
+    assert len(figures["looks"]) + 1 + 1 == len(looks)  # that which was cut, and test's
+    seconds = [after for after, _ in figures["looks"].values()]
+    assert seconds == sorted(seconds)
+    assert figures["seconds"] >= seconds[-1]
+
+
+def test_pictures_become_arrays_once(tmp_path: Path) -> None:
+    for split, count in (("train", 20), ("test", 2)):
+        for label, name in enumerate(("a", "b")):
+            (tmp_path / "tree" / split / name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (4, 4), (label, number, 0)).save(tmp_path / "tree" / split / name / f"{number:02}.png")
+    with tarfile.open(tmp_path / "tree.tar.xz", "w:xz") as archive:
+        archive.add(tmp_path / "tree", "tree")
+    for source in (tmp_path / "tree", tmp_path / "tree.tar.xz"):
+        made = arrays_of(source, tmp_path / source.name / "kept" if source.is_file() else tmp_path / "kept")
+        assert {name: len(each) for name, each in made.images.items()} == {"train": 36, "val": 4, "test": 4}
+        assert made.labels["test"].tolist() == [0, 0, 1, 1] == made.images["test"][:, 0, 0, 0].tolist()
+        assert made.images["val"][:, 0, 0, 1].tolist() == [0, 10, 0, 10]
+
+
+@pytest.mark.parametrize("name", sorted(loops.LOOPS))
+def test_others_parts_are_given_the_same_work(name: str) -> None:
+    """In the environment of `make bench` all of them, elsewhere torchvision's."""
+    module, loop = loops.LOOPS[name]
+    pytest.importorskip(module)
+    epoch = loop(TINY, images(32, TINY.side), 0, torch.float32, torch.device("cpu"))
+    assert epoch() == 32
+
+
+@pytest.mark.parametrize("name", sorted(peer_steps.PARTS))
+def test_others_losses_and_heads_are_ours(name: str) -> None:
+    module, head, loss = peer_steps.PARTS[name]
+    pytest.importorskip(module)
+    z0, z1 = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(loss()(z0, z1), nt_xent(z0, z1, temperature=loops.TEMPERATURE))
+    assert head(SMALL)(torch.randn(4, 128)).shape == (4, SMALL.projector.output)
+
+
+@pytest.mark.parametrize("name", sorted(heads.NEAREST))
+def test_others_neighbours_are_ours(name: str) -> None:
+    """All but scikit-learn's, whose votes are not weighted."""
+    module, classify = heads.NEAREST[name]
+    pytest.importorskip(module)
+    given = evaluation.features(evaluation.representations({"train": 400, "val": 100, "test": 0}, 16))
+    assert classify(given) == pytest.approx(heads.our_knn(given), abs=0.1 if name.startswith("scikit") else 0.011)
 
 
 def test_contenders_take_turns_and_the_first_round_does_not_count() -> None:
@@ -80,6 +200,13 @@ def test_contenders_count_the_images_that_they_make_views_of() -> None:
 
 def test_a_ratio_is_taken_round_by_round() -> None:
     assert ratio([10.0, 1.0, 4.0], [5.0, 0.5, 1.0]).text(".0f") == "2 (2–4)"
+
+
+def test_the_page_says_where_another_is_faster() -> None:
+    rates = {"stopgrad": [2.0, 2.2], "a": [1.0, 1.1], "b": [4.0, 4.4]}
+    assert against_the_best(rates, "stopgrad").endswith("b, is **faster**: stopgrad has 0.50 (0.50–0.50) of its rate.")
+    assert "slower: stopgrad is 2.0" in against_the_best({name: rates[name] for name in ("stopgrad", "a")}, "stopgrad")
+    assert not against_the_best({"stopgrad": [1.0]}, "stopgrad")
 
 
 def test_a_section_is_a_markdown_table() -> None:
