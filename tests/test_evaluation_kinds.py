@@ -105,9 +105,17 @@ def test_numbers_are_told_by_ridge_regression() -> None:
     fitted = Ridge(alpha=chosen * len(y)).fit(x, y)
     told = fitted.predict(head.standardise(val.representations).numpy())
     np.testing.assert_allclose(linear_probe.predict(head, val), told, rtol=1e-3, atol=1e-5)
-    reached = {decay: r2(linear_probe.predict(linear_probe.choose(train, val, 1, [decay])[0], val), val.labels)
-               for decay in DECAYS}  # fmt: skip
+    reached = {}
+    for decay in [*DECAYS, *kinds.KINDS["number"].stronger]:
+        ((weight, bias),) = linear_probe.fit(head, train, [decay])
+        reached[decay] = r2((head.standardise(val.representations) @ weight.T + bias)[:, 0].numpy(), val.labels)
     assert reached[chosen] == max(reached.values())
+
+
+def test_what_tells_nothing_of_a_number_reads_about_nothing() -> None:
+    noise = [split(numbers(count), DRAWN.normal(size=(count, 200))) for count in (200, 200, 400)]
+    head, _ = linear_probe.choose(noise[0], noise[1], 1, EvaluationConfig().weight_decays)
+    assert r2(linear_probe.predict(head, noise[2]), noise[2].labels) == pytest.approx(0, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["labels", "number"])

@@ -30,7 +30,7 @@ class Kind:
     `fit`: the linear probe of centred representations [N, D], labels, C and weight decays. `read`: the predictions of
     outputs [N, C]: classes int64 [N], scores [N, L], numbers [N]. `vote`: those of the labels and the votes [Q, k] of
     neighbours. `wanted`: what `loss` holds outputs against, float32 [B, C], of labels. `outcomes`: whether an image is
-    right or wrong, so that a figure is a mean over images.
+    right or wrong, so that a figure is a mean over images. `stronger`: weight decays tried beside those of the grid.
     """
 
     metrics: tuple[Metric, ...]
@@ -40,6 +40,7 @@ class Kind:
     wanted: Callable[[Tensor, int], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
     outcomes: bool = False
+    stronger: tuple[float, ...] = ()
 
 
 def of(labels: np.ndarray) -> Kind:
@@ -91,5 +92,7 @@ KINDS: dict[Target, Kind] = {
         vote=weighted_mean,
         wanted=lambda labels, outputs: labels.float()[:, None],
         loss=F.mse_loss,
+        # A grid for logits stops short of it: the strongest leaves the mean alone, so that what tells nothing reads 0.
+        stronger=(1e1, 1e2, 1e3),
     ),
 }

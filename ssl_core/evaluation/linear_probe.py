@@ -17,10 +17,10 @@ from ssl_core.evaluation.split import Split
 def choose(train: Split, val: Split, classes: int, weight_decays: Sequence[float]) -> tuple[LinearHead, float]:
     """The fitted head that is best on val by the kind's first metric, and its weight decay; of equals, the strongest.
 
-    `classes`: how many outputs it has.
+    `classes`: how many outputs it has. Beside the `weight_decays`, the kind's stronger ones are tried.
     """
     head = LinearHead(train.representations, classes)
-    strongest_first = sorted(weight_decays, reverse=True)
+    strongest_first = sorted([*weight_decays, *train.kind.stronger], reverse=True)
     fits = fit(head, train, strongest_first)
     reached = []
     for weight, bias in fits:
