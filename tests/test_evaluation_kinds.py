@@ -118,6 +118,15 @@ def test_what_tells_nothing_of_a_number_reads_about_nothing() -> None:
     assert r2(linear_probe.predict(head, noise[2]), noise[2].labels) == pytest.approx(0, abs=0.05)
 
 
+def test_outputs_that_are_no_numbers_tell_nothing() -> None:
+    outputs = torch.full((8, 1), float("nan"))
+    has, y = np.array([1, 1, 0, 0, 0, 0, 0, 0], np.int8)[:, None], np.arange(8.0) - 3.5
+    # The images that have the label come first, as those of one folder do.
+    assert mean_average_precision(kinds.KINDS["labels"].read(outputs).numpy(), has) == pytest.approx(2 / 8)
+    assert r2(kinds.KINDS["number"].read(outputs).numpy(), y) == pytest.approx(0)
+    assert r2(kinds.KINDS["number"].read(outputs.fill_(torch.inf)).numpy(), y) == pytest.approx(0)
+
+
 @pytest.mark.parametrize("kind", ["labels", "number"])
 def test_neighbours_vote_as_a_loop_counts(kind: str) -> None:
     bank, queries = (split(labels(90) if kind == "labels" else numbers(90)) for _ in range(2))

@@ -80,7 +80,8 @@ KINDS: dict[Target, Kind] = {
     "labels": Kind(
         metrics=(mean_average_precision,),
         fit=lambda x, y, outputs, weight_decays: logistic.solve_each(x, y, weight_decays),
-        read=lambda outputs: outputs,
+        # A diverged network ranks no image above another; NaN would rank them by their order, in which labels may be.
+        read=lambda outputs: outputs.nan_to_num(nan=0.0),
         vote=weighted_mean,
         wanted=lambda labels, outputs: labels.float(),
         loss=F.binary_cross_entropy_with_logits,
@@ -88,7 +89,8 @@ KINDS: dict[Target, Kind] = {
     "number": Kind(
         metrics=(r2,),
         fit=_regression,
-        read=lambda outputs: outputs[:, 0],
+        # A diverged network says no more than train's mean; R² would be NaN, than which no other rate's is larger.
+        read=lambda outputs: outputs[:, 0].nan_to_num(nan=0.0, posinf=0.0, neginf=0.0),
         vote=weighted_mean,
         wanted=lambda labels, outputs: labels.float()[:, None],
         loss=F.mse_loss,
