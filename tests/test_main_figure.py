@@ -70,8 +70,20 @@ def test_there_is_no_mean_of_unlike_figures(metric: str, words: str) -> None:
     compare.frame.write(frame, plan.results / "comparison.csv")
     made = decide(plan, figure={"data": "transfer"}, better="a", worse="b")
     assert made.verdict == "undecided"
-    assert made.why.endswith(f"which have no mean: others by accuracy, further by {words}.")
+    assert made.why.endswith(f"which cannot be weighed together: others by accuracy, further by {words}.")
     assert compare.metrics(plan, frame) == {name: pytest.approx(np.mean(values)) for name, values in ROWS.items()}
+
+
+def test_unlike_figures_are_not_set_against_each_other(metric: str, words: str) -> None:
+    plan = measured_by(metric, ("drawn", "others"))
+    arms = {"better": {"variant": "a", "data": "transfer"}, "worse": "b"}
+    made = decide(plan, **arms)
+    assert (made.verdict, made.effect) == ("undecided", None)
+    assert made.why == (
+        f"These data sets are compared by unlike figures, which cannot be weighed together: drawn by {words}, others "
+        "by accuracy."
+    )
+    assert decide(measured_by(metric, ("drawn", "others"), others=metric), **arms).verdict == "supported"
 
 
 def of(metric: str) -> Compared:
@@ -101,7 +113,7 @@ def test_no_page_calls_it_accuracy(metric: str, words: str) -> None:
 def test_labels_that_test_does_not_show_are_named(metric: str, words: str) -> None:
     (PREPARED / "drawn").mkdir(parents=True)
     (PREPARED / "drawn" / "card.json").write_text(json.dumps({"unseen": {"test": ["owl", "yak"]}}))
-    assert "Not among them, as no test image of drawn has them: owl, yak." in table.notes(of(metric))
+    assert "No figure tells of owl, yak: no test image of drawn shows them." in table.notes(of(metric))
 
 
 def test_mlflow_has_a_section_of_its_name(

@@ -212,12 +212,12 @@ def _missing(measured: Measured, terms: Sequence[Term]) -> str:
             f"About {_listed([*asked])} of the labels, which no head is given: add it to evaluation.label_fractions in "
             "params.yaml, if every class has images for it."
         )
-    unlike = [term.images for term in terms if len({measured.main(images) for images in term.images}) > 1]
-    if unlike:
-        named = _listed([f"{images} by {MAIN[measured.main(images)]}" for images in unlike[0]])
-        return f"The further data sets are compared by unlike figures, which have no mean: {named}."
-    mains = [measured.main(term.images[0]) for term in terms if term.key.metric not in MAIN]
-    if other := [main for main in mains if main != ACCURACY]:
+    mains = {images: measured.main(images) for images in sorted(shares, key=measured.plan.images.index)}
+    if len(set(mains.values())) > 1:
+        named = _listed([f"{images} by {MAIN[main]}" for images, main in mains.items()])
+        return f"These data sets are compared by unlike figures, which cannot be weighed together: {named}."
+    of_classes = [mains[term.images[0]] for term in terms if term.key.metric not in MAIN]
+    if other := [main for main in of_classes if main != ACCURACY]:
         return f"{MACRO_F1} is of classes, and these images are compared by {MAIN[other[0]]}."
     cells = [*_without_figure(measured, terms)]
     return f"Missing, and nothing stands in for it: {_listed(cells)}." if cells else ""

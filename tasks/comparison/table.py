@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from ssl_core.data.spellings import some
 from tasks.cells import PREPARED
 from tasks.comparison.compared import Compared, Key, Place
 from tasks.main_figure import EXPLAINED, first
@@ -147,7 +148,7 @@ def _unseen(labelled: list[str]) -> list[str]:
         file = PREPARED / images / "card.json"
         unseen = json.loads(file.read_text()).get("unseen", {}).get("test", []) if file.exists() else []
         if unseen:
-            said.append(f"Not among them, as no test image of {images} has them: {_listed(unseen)}.")
+            said.append(f"No figure tells of {some(unseen)}: no test image of {images} shows them.")
     return said
 
 
