@@ -46,9 +46,11 @@ def refuse_labels(card: Card, fractions: Sequence[float]) -> None:
     train = card.splits["train"]["per_class"]
     unknown = [name for name, count in zip(card.classes, train, strict=True) if not count]
     if unknown:
-        where = " and ".join(split for split in ("val", "test") if _shown(card, split, unknown))
+        others = [split for split in ("val", "test") if _shown(card, split, unknown)]
+        where = f"{' and '.join(others)} and not in train" if others else "no split that is left"
+        what = "label" if card.target == "labels" else "class"
         raise Refused(
-            f"{card.name}: {_named(unknown)} {'stands' if len(unknown) == 1 else 'stand'} in {where} and not in train, "
+            f"{card.name}: {_named(unknown, what)} {'stands' if len(unknown) == 1 else 'stand'} in {where}, "
             f"so that nothing can learn {'it' if len(unknown) == 1 else 'them'}: move some of these images to train, "
             "take them out, or add labels: none to this data set"
         )
@@ -69,7 +71,7 @@ def refuse_labels(card: Card, fractions: Sequence[float]) -> None:
         small = [name for name, count in zip(card.classes, train, strict=True) if count == least]
         asked = min(fractions)
         raise Refused(
-            f"{card.name}: {_named(small)}: {least} labelled training {_plural('image', least)} each, and "
+            f"{card.name}: {_named(small, 'class')}: {least} labelled training {_plural('image', least)} each, and "
             f"{math.ceil(1 / asked - 1e-9)} are needed for one to be {asked:g} of them: set evaluation.label_fractions "
             f"of params.yaml to {possible or [1.0]}"
         )
@@ -156,10 +158,10 @@ def _shown(card: Card, split: str, classes: Sequence[str]) -> bool:
     return any(counts[name] for name in classes)
 
 
-def _named(classes: Sequence[str]) -> str:
-    """`the class 'wolf'`, or several."""
+def _named(classes: Sequence[str], what: str) -> str:
+    """`the class 'wolf'`, or several; `what` they are."""
     more = f" and {len(classes) - NAMED:,} more" if len(classes) > NAMED else ""
-    return f"the {_plural('class', len(classes))} {', '.join(map(repr, classes[:NAMED]))}{more}"
+    return f"the {_plural(what, len(classes))} {', '.join(map(repr, classes[:NAMED]))}{more}"
 
 
 def _plural(word: str, count: int) -> str:

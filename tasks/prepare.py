@@ -48,7 +48,8 @@ def counted(card: Card) -> list[str]:
             lines.append(f"{split}: {card.classes[0]} from {least} to {greatest}, {mean} on average")
             continue
         counts = [f"{name} {count:,}" for name, count in zip(card.classes, part["per_class"], strict=True) if count]
-        more = f", and {len(counts) - SHOWN:,} more classes" if len(counts) > SHOWN else ""
+        what = "labels" if card.target == "labels" else "classes"
+        more = f", and {len(counts) - SHOWN:,} more {what}" if len(counts) > SHOWN else ""
         if counts:
             lines.append(f"{split}: {', '.join(counts[:SHOWN])}{more}")
     return lines

@@ -1,5 +1,6 @@
 """Several labels an image, and numbers: from a table's cells to prepared arrays, splits and the card."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -155,11 +156,35 @@ def test_what_tells_nothing_is_refused_in_a_sentence(
         ({"separator": ""}, "separator is"),
         ({"number": "age", "label": "kind"}, "leave out label or number"),
         ({"number": "age", "separator": "|"}, "separator is"),
+        ({"number": ""}, "number is ''"),
+        ({"label": ("a", "")}, "label is"),
     ],
 )
 def test_a_table_that_says_two_things_is_refused(config: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         LabelTable(table="t.csv", **config)
+
+
+@pytest.mark.parametrize(
+    ("config", "cells", "without"),
+    [
+        ({"number": "age"}, [{"age": i} for i in range(COUNT)], np.nan),
+        ({"label": ("cat", "dog")}, [{"cat": CAT[i], "dog": DOG[i]} for i in range(COUNT)], -1),
+        ({"label": "tags", "separator": "|"}, [{"tags": f"{CAT[i]}|{DOG[i] + 2}"} for i in range(COUNT)], -1),
+    ],
+)
+def test_a_line_without_the_key_says_nothing(
+    config: dict[str, Any], cells: list[dict[str, Any]], without: float, photos: Path, tmp_path: Path
+) -> None:
+    lines = [{"file": f"{i:03}.png"} | (cell if i != 7 else {}) for i, cell in enumerate(cells)]
+    table = tmp_path / "t.jsonl"
+    table.write_text("\n".join(map(json.dumps, lines)))
+    source = FolderConfig(source="folder", path=str(photos), image_size=8,
+                          labels=LabelTable(table=str(table), file="file", **config))  # fmt: skip
+    prepare("mine", data.read(source, tmp_path), source, tmp_path, photos)
+    read = prepared.load(tmp_path)
+    assert read.card.splits["unlabelled"]["count"] == 1
+    np.testing.assert_array_equal(in_order(read)[7], np.full_like(in_order(read)[7], without))
 
 
 def test_two_rows_of_an_image_must_say_the_same(photos: Path, tmp_path: Path) -> None:
@@ -212,5 +237,16 @@ def test_a_split_that_can_tell_nothing_is_refused_when_images_are_counted() -> N
     with pytest.raises(Refused, match="test shows none of the 2 labels"):
         lacking.refuse_labels(card, [0.01, 1.0])
     card = card_of("labels", train={"per_class": [5, 0]}, val={"per_class": [1, 1]}, test={"per_class": [1, 0]})
-    with pytest.raises(Refused, match="'b' stands in val and not in train"):
+    with pytest.raises(Refused, match="mine: the label 'b' stands in val and not in train"):
         lacking.refuse_labels(card, [1.0])
+    card = card_of("labels", train={"per_class": [5, 0]}, val={"per_class": [1, 0]}, test={"per_class": [1, 0]})
+    with pytest.raises(
+        Refused, match="mine: the label 'b' stands in no split that is left, so that nothing can learn it"
+    ):
+        lacking.refuse_labels(card, [1.0])
+
+
+def test_further_labels_are_counted_as_labels() -> None:
+    card = card_of("labels", train={"per_class": [1] * 40})
+    card = dataclasses.replace(card, classes=[f"l{i}" for i in range(40)])
+    assert counted(card)[0].endswith(" more labels")

@@ -43,7 +43,9 @@ class LabelTable:
     def __post_init__(self) -> None:
         if not self.table.endswith(KINDS):
             raise ValueError(f"table is {self.table}; {', '.join(KINDS)} are read")
-        if not self.label or len(set(self.columns)) < len(self.columns):
+        if self.number == "":
+            raise ValueError("number is ''; a column is needed")
+        if not self.label or not all(self.columns) or len(set(self.columns)) < len(self.columns):
             raise ValueError(f"label is {list(self.label)}; a column is needed, or several, each once")
         if self.separator is not None and (not self.separator or self.number or not isinstance(self.label, str)):
             raise ValueError(f"separator is {self.separator!r}; it parts the labels in the cells of one column, label")

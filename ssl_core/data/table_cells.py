@@ -12,7 +12,7 @@ ON, OFF = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 BLANK = ("", "nan", "na", "n/a", "none", "null")
 """What a column of numbers has where there is none."""
 Cells = Sequence[Mapping[str, Any]]
-"""A table's rows, by column."""
+"""A table's rows, by column; a line of JSON lacks those of which it says nothing."""
 
 
 def text(cell: Any) -> str:
@@ -25,7 +25,7 @@ def marked(cells: Cells, columns: Sequence[str], table: str) -> list[tuple[str, 
 
     Where no cell of them all says no, nothing is what says it. Raises `Refused` where a cell says something else.
     """
-    said = [[text(row[column]).casefold() for column in columns] for row in cells]
+    said = [[text(row.get(column)).casefold() for column in columns] for row in cells]
     for row in said:
         for column, cell in zip(columns, row, strict=True):
             if cell and cell not in ON + OFF:
@@ -44,7 +44,7 @@ def parted(cells: Cells, column: str, separator: str) -> list[tuple[str, ...] | 
     """The labels of each row's cell, which is a list or a text with separators; None where it is empty."""
     found: list[tuple[str, ...] | None] = []
     for row in cells:
-        cell = row[column]
+        cell = row.get(column)
         parts = [text(one) for one in cell] if isinstance(cell, list) else text(cell).split(separator)
         there = isinstance(cell, list) or text(cell)
         found.append(tuple(sorted({part.strip() for part in parts} - {""})) if there else None)
@@ -53,7 +53,7 @@ def parted(cells: Cells, column: str, separator: str) -> list[tuple[str, ...] | 
 
 def numbers(cells: Cells, column: str, table: str) -> list[float | None]:
     """The number of each row; None where there is none. Raises `Refused` where cells have something else."""
-    said = [text(row[column]) for row in cells]
+    said = [text(row.get(column)) for row in cells]
     found = [None if cell.casefold() in BLANK else _number(cell) for cell in said]
     wrong = [cell for cell, value in zip(said, found, strict=True) if value is not None and not math.isfinite(value)]
     if wrong:
