@@ -14,6 +14,7 @@ from ssl_core.evaluation.evaluation import fine_tune, probe
 from ssl_core.evaluation.metrics import average_precision, mean_average_precision, r2
 from ssl_core.evaluation.split import Split
 from ssl_core.objectives.supervised import Supervised, SupervisedConfig
+from tasks import main_figure
 
 DRAWN = np.random.default_rng(0)
 DECAYS = [1e-3, 1e-1]
@@ -208,6 +209,7 @@ def test_the_supervised_baseline_is_told_labels_and_numbers(monkeypatch: pytest.
 
 def test_every_kind_is_told_by_its_array() -> None:
     arrays = {"class": np.zeros(3, np.int64), "labels": np.zeros((3, 2), np.int8), "number": np.zeros(3)}
+    assert {name: kind.metrics[0].__name__ for name, kind in kinds.KINDS.items()} == main_figure.OF_TARGET
     assert all(kinds.of(array) is kinds.KINDS[name] for name, array in arrays.items())  # pyright: ignore[reportArgumentType]
     partly = split(np.array([[1, 0], [-1, -1]], np.int8)).labelled()
     assert partly.labels.tolist() == [[1, 0]]

@@ -112,8 +112,11 @@ def test_no_page_calls_it_accuracy(metric: str, words: str) -> None:
 
 def test_labels_that_test_does_not_show_are_named(metric: str, words: str) -> None:
     (PREPARED / "drawn").mkdir(parents=True)
-    (PREPARED / "drawn" / "card.json").write_text(json.dumps({"unseen": {"test": ["owl", "yak"]}}))
+    card = PREPARED / "drawn" / "card.json"
+    card.write_text(json.dumps({"unseen": {"test": ["owl", "yak"]}}))
     assert "No figure tells of owl, yak: no test image of drawn shows them." in table.notes(of(metric))
+    card.write_text(json.dumps({"unseen": {"test": [*"abcdefgh"]}}))
+    assert "No figure tells of a, b, c, d, e and 3 more: no test image of drawn shows them." in table.notes(of(metric))
 
 
 def test_mlflow_has_a_section_of_its_name(

@@ -4,11 +4,12 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from ssl_core.data.spellings import some
 from tasks.cells import PREPARED
 from tasks.comparison.compared import Compared, Key, Place
 from tasks.main_figure import EXPLAINED, first
 
+NAMED = 5
+"""Classes that a sentence names, of many."""
 LABEL_FREE = ("rankme", "alignment", "uniformity", "embedding_std")
 REPRESENTATIONS = {
     "backbone": "the backbone",
@@ -148,7 +149,8 @@ def _unseen(labelled: list[str]) -> list[str]:
         file = PREPARED / images / "card.json"
         unseen = json.loads(file.read_text()).get("unseen", {}).get("test", []) if file.exists() else []
         if unseen:
-            said.append(f"No figure tells of {some(unseen)}: no test image of {images} shows them.")
+            more = f" and {len(unseen) - NAMED:,} more" if len(unseen) > NAMED else ""
+            said.append(f"No figure tells of {_listed(unseen[:NAMED])}{more}: no test image of {images} shows them.")
     return said
 
 
