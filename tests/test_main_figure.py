@@ -110,6 +110,13 @@ def test_no_page_calls_it_accuracy(metric: str, words: str) -> None:
     assert "of the test images right" not in answered
 
 
+def test_images_without_labels_are_not_among_what_differences_are_of(metric: str, words: str) -> None:
+    found = of(metric)
+    found = dataclasses.replace(found, plan=dataclasses.replace(found.plan, images=["unlabelled", "drawn"]))
+    assert heat.ablations(found) is not None
+    assert heat.points_of(found) == words
+
+
 def test_labels_that_test_does_not_show_are_named(metric: str, words: str) -> None:
     (PREPARED / "drawn").mkdir(parents=True)
     card = PREPARED / "drawn" / "card.json"

@@ -12,6 +12,7 @@ from tasks.comparison.compared import Compared
 from tasks.comparison.interval import Effect
 from tasks.comparison.measured import Key, Place
 from tasks.configuration.plan import Plan
+from tasks.main_figure import MAIN
 
 FACTORS = ("shape", "colour", "x", "y", "size", "rotation", "background")
 """In this order; others after them."""
@@ -81,6 +82,12 @@ def ablations(compared: Compared) -> Heat | None:
     largest = max((abs(one.mean) for of_one in found.values() for one in of_one if one), default=0.0) or 1.0
     rows = [Row(name, "", [one and _less(one, largest) for one in of_one]) for name, of_one in found.items()]
     return Heat([group for group, *_ in columns], [name for _, name, *_ in columns], rows)
+
+
+def points_of(compared: Compared) -> str:
+    """What figures the differences are of, in words."""
+    labelled = [images for images in compared.plan.images if compared.fractions(images)]
+    return " and ".join(dict.fromkeys(MAIN[compared.main(images)].words for images in labelled))
 
 
 def factors(compared: Compared, images: str) -> Heat | None:

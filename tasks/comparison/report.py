@@ -64,7 +64,7 @@ def write(compared: Compared, verdicts: Verdicts, answer: list[Sentence], file: 
         ablations=heat.ablations(compared),
         reference=heat.reference(plan),
         sets=[_of_set(compared, images, data) for images, data in sets.items()],
-        mains=" and ".join(dict.fromkeys(MAIN[compared.main(images)].words for images in plan.images)),
+        mains=heat.points_of(compared),
         notes=table.notes(compared),
         cost_chart=charts.by_cost(compared, plan.images[0]) if compared.fractions(plan.images[0]) else "",
         costs=_costs(compared),
