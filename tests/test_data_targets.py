@@ -130,6 +130,7 @@ def test_a_number_is_kept_as_it_is_and_standardised_by_train_where_it_is_to_be_t
         ({"age": [3] * 60}, {"number": "age"}, "has 3 alone; two different numbers are needed"),
         ({"age": [""] * 60}, {"number": "age"}, "has no number; two different numbers are needed"),
         ({"a": [1] * 60}, {"number": "b"}, "has no column b"),
+        ({"tags": [""] * 60}, {"label": "tags", "separator": "|"}, "labels: no row of .* has a label$"),
         ({"a": [1] * 60, "b": [0] * 60}, {"label": ("a", "b")}, r"no label tells images apart: .* \(a, b\)"),
         (
             {"a": [2] * 60, "b": CAT},

@@ -58,6 +58,8 @@ def _classes(rows: Mapping[int, Row], given: LabelTable, named: str, splits: np.
 def _several(rows: Mapping[int, Row], named: str, splits: np.ndarray, columns: list[str]) -> Labelling:
     """By columns in their order; without, by the names in the cells, in that of the alphabet."""
     there = [(split, i, row.target) for split, i, row in _said(rows, splits) if isinstance(row.target, tuple)]
+    if not there:
+        raise Refused(f"labels: no row of {named} has a label")
     said, notes, apart = {column: column for column in columns}, [], []
     if not columns:
         said, notes, apart = layout.spelled_alike(Place(split, one) for split, _, those in there for one in those)
