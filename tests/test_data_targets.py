@@ -177,15 +177,27 @@ def test_a_table_that_says_two_things_is_refused(config: dict[str, Any], sentenc
 def test_a_line_without_the_key_says_nothing(
     config: dict[str, Any], cells: list[dict[str, Any]], without: float, photos: Path, tmp_path: Path
 ) -> None:
-    lines = [{"file": f"{i:03}.png"} | (cell if i != 7 else {}) for i, cell in enumerate(cells)]
+    lines = [{"file": f"{i:03}.png"} | (cell if i not in (0, 7) else {}) for i, cell in enumerate(cells)]
+    lines.append(cells[0])
     table = tmp_path / "t.jsonl"
     table.write_text("\n".join(map(json.dumps, lines)))
     source = FolderConfig(source="folder", path=str(photos), image_size=8,
                           labels=LabelTable(table=str(table), file="file", **config))  # fmt: skip
     prepare("mine", data.read(source, tmp_path), source, tmp_path, photos)
     read = prepared.load(tmp_path)
-    assert read.card.splits["unlabelled"]["count"] == 1
+    assert read.card.splits["unlabelled"]["count"] == 2
     np.testing.assert_array_equal(in_order(read)[7], np.full_like(in_order(read)[7], without))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("t.parquet", b"no parquet"), ("t.jsonl", b"5\n6"), ("t.jsonl", b"{"), ("t.jsonl", b"null")]
+)
+def test_bytes_that_are_no_table_are_refused(name: str, content: bytes, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    config = FolderConfig(source="folder", path=str(photos), labels=LabelTable(table=str(tmp_path / name),
+                                                                               number="age"))  # fmt: skip
+    with pytest.raises(Refused, match=f"labels: the table .*{name} cannot be read: "):
+        prepare("mine", data.read(config, tmp_path), config, tmp_path, photos)
 
 
 def test_two_rows_of_an_image_must_say_the_same(photos: Path, tmp_path: Path) -> None:

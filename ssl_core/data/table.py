@@ -91,9 +91,10 @@ def read(table: LabelTable, source: Path) -> list[Row]:
     rows = table_file.rows(table.table, table_file.content(table.table, source))
     if not rows:
         raise Refused(f"labels: the table {table.table} has no rows")
+    there = dict.fromkeys(key for row in rows for key in row)
     for key in filter(None, (table.file, *table.columns, table.split, table.group)):
-        if key not in rows[0]:
-            raise Refused(f"labels: the table {table.table} has no column {key}; it has {', '.join(map(str, rows[0]))}")
+        if key not in there:
+            raise Refused(f"labels: the table {table.table} has no column {key}; it has {', '.join(map(str, there))}")
 
     def text(row: dict[str, Any], key: str | None) -> str:
         value = row.get(key) if key else None
@@ -104,7 +105,7 @@ def read(table: LabelTable, source: Path) -> list[Row]:
     targets = _targets(table, rows)
     label = table.label if targets is None and isinstance(table.label, str) else None
     made = [
-        Row(file=printable(str(row[table.file]).replace("\\", "/")), label=text(row, label),
+        Row(file=printable(str(row.get(table.file, "")).replace("\\", "/")), label=text(row, label),
             split=text(row, table.split), group=text(row, table.group), target=target)
         for row, target in zip(rows, targets or [None] * len(rows), strict=True)
     ]  # fmt: skip

@@ -37,16 +37,26 @@ def rows(name: str, content: bytes) -> list[dict[str, Any]]:
     if name.endswith(".parquet"):
         import pyarrow.parquet as parquet
 
-        return parquet.read_table(io.BytesIO(content)).to_pylist()
+        try:
+            return parquet.read_table(io.BytesIO(content)).to_pylist()
+        except (OSError, ValueError) as error:
+            raise Refused(f"labels: the table {name} cannot be read: {error}") from None
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     try:
         if name.endswith(".jsonl"):
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return [_object(line) for line in text.splitlines() if line.strip()]
         first = text.partition("\n")[0]
         delimiter = max("\t,;|", key=first.count)
         return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except (csv.Error, json.JSONDecodeError) as error:
+    except (csv.Error, ValueError) as error:
         raise Refused(f"labels: the table {name} cannot be read: {error}") from None
+
+
+def _object(line: str) -> dict[str, Any]:
+    read = json.loads(line)
+    if not isinstance(read, dict):
+        raise ValueError(f"the line {line[:40]} has no keys")
+    return read
