@@ -186,6 +186,14 @@ def test_both_protocols_have_the_kinds_one_figure_and_nothing_that_is_right_or_w
     assert tuned.correct == {}
 
 
+def test_a_sample_of_val_shows_a_label_that_val_shows_once() -> None:
+    parts = {name: wanted(i, 40, "labels") for i, name in enumerate(("train", "val", "test"))}
+    parts["val"].labels[:] = np.arange(40)[:, None] == 17
+    budget = FineTuningConfig(epochs=0, min_steps=2, batch_size=20, learning_rates=(1e-3,), evaluations=1, val_images=4)
+    tuned = fine_tune(backbone(), parts, ["left", "right"], (1.0,), (1e-2,), budget, 0)
+    assert 0 < tuned.choices["1.0"]["val_mean_average_precision"] <= 1
+
+
 def test_the_supervised_baseline_is_told_labels_and_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     h = torch.randn(6, 4)
     network = torch.nn.Linear(1, 1)

@@ -118,7 +118,7 @@ def fine_tune(
     for fraction, parts in Bar(drawn, len(label_fractions), "fraction"):
         train, val = parts["train"], parts["val"]
         head, _ = linear_probe.choose(train, val, len(classes), weight_decays)
-        tuned = fine_tuning.choose(network, head, train, val.sample(config.val_images, seed), config, seed)
+        tuned = fine_tuning.choose(network, head, train, _sample(val, config.val_images, seed), config, seed)
         for name in FINE_TUNED:
             predicted = fine_tuning.predict(tuned.model, parts[name])
             figures += _measured("fine_tuning", "linear", fraction, name, predicted, parts[name])
@@ -132,6 +132,13 @@ def fine_tune(
             "steps": config.steps(len(train)),
         }
     return FineTuned(figures=figures, choices=choices, correct=correct)
+
+
+def _sample(val: Split, count: int, seed: int) -> Split:
+    """About `count` images of val; of labels and numbers of all their `strata`, as there might be none to tell else."""
+    if val.kind.outcomes or len(val) <= count:
+        return val.sample(count, seed)
+    return val.take(fractions.draw(val.labels, count / len(val), seed, []))
 
 
 def _refuse_small(splits: dict[str, Split]) -> None:
