@@ -46,14 +46,15 @@ def answers(address: str) -> bool:
 
 
 @contextmanager
-def prefect(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
+def prefect(folder: Path, host: str = "127.0.0.1", **settings: str) -> Iterator[str]:
     """A Prefect server with an empty pool; gives the address of its API."""
     port = free_port()
     address = f"http://{host}:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    server = subprocess.Popen(command, env=quiet(folder, address), stdout=subprocess.DEVNULL, start_new_session=True)
+    environment = quiet(folder, address) | settings
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        until(lambda: answers(f"{address}/health"), 120, lambda: f"no server at {address}")
+        until(lambda: answers(f"{address}/health"), 600, lambda: f"no server at {address}")
         httpx.post(f"{address}/work_pools/", json={"name": POOL, "type": "process"}).raise_for_status()
         yield address
     finally:
@@ -110,4 +111,4 @@ def online(api: str, count: int) -> None:
         workers = httpx.post(f"{api}/work_pools/{POOL}/workers/filter", json={}).raise_for_status().json()
         return sum(worker["status"] == "ONLINE" for worker in workers) >= count
 
-    until(there, 120, lambda: "no worker came")
+    until(there, 600, lambda: "no worker came")

@@ -1,4 +1,4 @@
-"""A PostgreSQL server with an empty database."""
+"""A PostgreSQL server with empty databases."""
 
 import os
 import shutil
@@ -14,8 +14,8 @@ PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Gives its address; skips the test where PostgreSQL is not, or cannot be started as another user than root."""
+def postgresql(*databases: str) -> Iterator[str]:
+    """Gives `user@host:port`; skips the test where PostgreSQL is not, or cannot be started as another user."""
     if not PROGRAMS.exists() or os.geteuid() != 0:
         pytest.skip(f"PostgreSQL is not in {PROGRAMS}, or this is not root, who starts it as another user")
     folder = Path("/tmp") / f"postgres-{os.getpid()}"
@@ -33,7 +33,9 @@ def postgresql() -> Iterator[str]:
     control = [str(PROGRAMS / "pg_ctl"), "-D", f"{folder}/data", "-l", f"{folder}/log", "-w"]
     nobody(*control, "-o", options, "start")
     try:
-        yield f"postgresql://stopgrad@127.0.0.1:{port}/postgres"
+        for name in databases:
+            nobody(str(PROGRAMS / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "stopgrad", name)
+        yield f"stopgrad@127.0.0.1:{port}"
     finally:
         nobody(*control, "-m", "immediate", "stop")
         shutil.rmtree(folder)

@@ -10,6 +10,7 @@ from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import machines
 import pytest
 from conftest import PROJECT, SMALL_SUITE, clone, edit, run
@@ -20,7 +21,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.states import Pending, Running
 from ruamel.yaml import YAML
 
-from flows import clones, graph, silent
+from flows import clones, graph, pool, silent
 from flows.edits import Written
 from ssl_core.errors import Refused
 from tasks import elsewhere
@@ -147,6 +148,16 @@ def test_a_worker_without_a_clone_ends_the_run_with_a_sentence(home: Path, api: 
     )
 
 
+def test_a_pool_that_is_not_there_is_named_with_what_starts_it() -> None:
+    async def ask() -> None:
+        missing = httpx.MockTransport(lambda _: httpx.Response(404, json={"detail": "not found"}))
+        async with PrefectClient("http://home/api", httpx_settings={"transport": missing}) as client:
+            await pool.deployed(client, "nowhere")
+
+    with pytest.raises(Refused, match=r"^there is no work pool nowhere: on each machine, in a clone, start "):
+        asyncio.run(ask())
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path, clones.Handed]:
     """Two clones of one commit, and what the first hands over; its suite is another than was committed."""
@@ -248,6 +259,7 @@ def test_no_more_is_taken_than_was_asked_for(folders: tuple[Path, Path]) -> None
         elsewhere.main("take", ["a"])
         assert Path("a").read_text() == "made by a"
         kept = {file.name for file in Path(".dvc/cache/runs").rglob("*") if file.is_file()}
+    assert files.read(second / "dvc.lock")["stages"]["a"] == files.read(first / "dvc.lock")["stages"]["a"]
     given = {file.name for file in (first.parent / "remote" / "runs").rglob("*") if file.is_file()}
     assert len(given) == 3
     assert len(kept & given) == 1

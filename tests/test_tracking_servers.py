@@ -231,8 +231,8 @@ def test_a_locked_database_holds_up_no_pretraining(project: Path, fresh: Path, m
 
 
 def test_postgresql_behind_a_server_has_it_all(project: Path, forge: "subprocess.Popen[str]") -> None:
-    with postgresql() as database:
-        server = Server(forge, database, project / "artifacts")
+    with postgresql("record") as database:
+        server = Server(forge, f"postgresql://{database}/record", project / "artifacts")
         recorded.choose(server.uri)
         server.start()
         send(0, 0, 8)
@@ -273,13 +273,13 @@ def test_mlflow_2_has_it_all(project: Path) -> None:
 class Answer(http.server.BaseHTTPRequestHandler):
     """Another product, or a proxy: answers everything with one code, after a while."""
 
-    code, seconds = 200, 0.0
+    code, seconds, body = 200, 0.0, "<html></html>"
 
     def do_GET(self) -> None:
         time.sleep(self.seconds)
         self.send_response(self.code)
         self.end_headers()
-        self.wfile.write(b"<html></html>")
+        self.wfile.write(self.body.encode())
 
     do_POST = do_GET
 
@@ -287,8 +287,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def answering(code: int, seconds: float = 0.0) -> str:
-    handler = type("Handler", (Answer,), {"code": code, "seconds": seconds})
+def answering(code: int, seconds: float = 0.0, body: str = Answer.body) -> str:
+    handler = type("Handler", (Answer,), {"code": code, "seconds": seconds, "body": body})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
@@ -301,6 +301,7 @@ def answering(code: int, seconds: float = 0.0) -> str:
         (lambda: answering(200), "is no MLflow server"),
         (lambda: answering(404), "is no MLflow server"),
         (lambda: answering(401), "refuses this user"),
+        (lambda: answering(403, body="Invalid Host header - possible attack"), "start it with --allowed-hosts"),
         (lambda: answering(500), "the server answers with errors"),
         (lambda: "http://127.0.0.1:9", "no server answers"),
         (lambda: "sqlite:///newer.db", "a newer one needs the MLflow that made it"),
