@@ -14,6 +14,8 @@ import httpx
 from conftest import ENVIRONMENT, warm_path
 
 POOL = "machines"
+PATIENCE = 120.0
+"""Seconds that a server which has just started may take to answer."""
 
 
 def git(*words: str, cwd: Path) -> None:
@@ -55,7 +57,8 @@ def prefect(folder: Path, host: str = "127.0.0.1", **settings: str) -> Iterator[
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         until(lambda: answers(f"{address}/health"), 600, lambda: f"no server at {address}")
-        httpx.post(f"{address}/work_pools/", json={"name": POOL, "type": "process"}).raise_for_status()
+        made = httpx.post(f"{address}/work_pools/", json={"name": POOL, "type": "process"}, timeout=PATIENCE)
+        made.raise_for_status()
         yield address
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -108,7 +111,7 @@ def end(worker: subprocess.Popen[bytes]) -> None:
 
 def online(api: str, count: int) -> None:
     def there() -> bool:
-        workers = httpx.post(f"{api}/work_pools/{POOL}/workers/filter", json={}).raise_for_status().json()
-        return sum(worker["status"] == "ONLINE" for worker in workers) >= count
+        workers = httpx.post(f"{api}/work_pools/{POOL}/workers/filter", json={}, timeout=PATIENCE).raise_for_status()
+        return sum(worker["status"] == "ONLINE" for worker in workers.json()) >= count
 
     until(there, 600, lambda: "no worker came")
