@@ -232,7 +232,7 @@ def test_a_locked_database_holds_up_no_pretraining(project: Path, fresh: Path, m
 
 def test_postgresql_behind_a_server_has_it_all(project: Path, forge: "subprocess.Popen[str]") -> None:
     with postgresql("record") as database:
-        server = Server(forge, f"postgresql://{database}/record", project / "artifacts")
+        server = Server(forge, f"postgresql+psycopg://{database}/record", project / "artifacts")
         recorded.choose(server.uri)
         server.start()
         send(0, 0, 8)
