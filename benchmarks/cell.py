@@ -14,7 +14,7 @@ from benchmarks.part import Figures
 from ssl_core import backbones, objectives
 from ssl_core.augmentation import Augment, Recipe
 from ssl_core.backbones import BackboneConfig
-from ssl_core.evaluation import EvaluationConfig, knn, linear_probe
+from ssl_core.evaluation import EvaluationConfig, kinds, knn, linear_probe
 from ssl_core.evaluation.embedding import Images, embed, on_device
 from ssl_core.evaluation.metrics import accuracy
 from ssl_core.evaluation.split import Split
@@ -108,7 +108,7 @@ def knn10(bank: Split, queries: Split, classes: int) -> float:
     """The accuracy of the vote of the 10 nearest by cosine, each with one vote."""
     similarity, position = knn.neighbours(queries.representations, bank.representations, 10)
     labels = torch.from_numpy(bank.labels).to(position.device)[position]
-    found = knn.winner(labels, torch.ones_like(similarity), classes).cpu().numpy()
+    found = kinds.winner(labels, torch.ones_like(similarity), classes).cpu().numpy()
     return accuracy(found, queries.labels)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
-from ssl_core.evaluation import knn
+from ssl_core.evaluation import kinds, knn
 from ssl_core.evaluation.downstream import LinearHead
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
@@ -81,7 +81,7 @@ def our_knn(given: Features) -> float:
     """Ours: weighted votes of the nearest by cosine."""
     similarity, position = knn.neighbours(given.test, given.train, NEIGHBOURS)
     votes = ((similarity - similarity[:, :1]) / TEMPERATURE).exp()
-    return given.right(knn.winner(given.train_labels[position], votes, given.classes))
+    return given.right(kinds.winner(given.train_labels[position], votes, given.classes))
 
 
 def sklearn_knn(given: Features) -> float:

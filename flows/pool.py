@@ -161,6 +161,7 @@ async def deployed(client: PrefectClient, pool: str) -> UUID:
     Each worker works in the clone that its own environment names. Raises `Refused` where the pool is not there.
     """
     try:
+        await client.read_work_pool(pool)
         workers = await client.read_workers_for_work_pool(pool)
     except ObjectNotFound:
         raise Refused(f"there is no work pool {pool}: on each machine, in a clone, start {START} {pool}") from None

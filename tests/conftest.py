@@ -60,8 +60,11 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 
 
 @functools.cache
-def warm_path() -> str:
-    """The PATH whose `python` and `dvc` are answered by a server of this process, where forking is safe."""
+def warm_path(*inside: str) -> str:
+    """The PATH whose `python` and `dvc` are answered by a server of this process, where forking is safe.
+
+    `inside`: what runs a command on another host (`machines.py`), which then has a server of its own.
+    """
     if sys.platform != "linux":
         return ENVIRONMENT["PATH"]
     # Not pytest's own folder, whose name may be too long for a socket's.
@@ -72,7 +75,7 @@ def warm_path() -> str:
         (folder / name).write_text(f'#!/bin/sh\n{asks} {module} "$@"\n')
         (folder / name).chmod(0o755)
     server = subprocess.Popen(
-        [sys.executable, str(PROJECT / "tests" / "warm.py"), str(address)],
+        [*inside, sys.executable, str(PROJECT / "tests" / "warm.py"), str(address)],
         env=ENVIRONMENT | {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -491,6 +491,14 @@ def test_one_seed_has_no_interval_and_an_unknown_cost_is_a_dash() -> None:
     assert "was not observed on this machine" in said
 
 
+def test_costs_of_several_machines_are_said_to_be() -> None:
+    plan = project(suite())
+    for count, cell in enumerate(("mae-0", "simclr-0"), start=1):
+        observed = Path(f"observations/pretrain/pretrain-{cell}.json")
+        observed.write_text(json.dumps(json.loads(observed.read_text()) | {"machine": f"host-{count} x86_64"}))
+        assert ("ran on 2 machines: costs compare where" in text(plan)) == (count == 2)
+
+
 def test_fine_tuned_columns_are_of_the_variants_that_the_suite_names_with_the_budget() -> None:
     plan = project(suite(fine_tune=["random", "simclr"]))
     said = text(plan)

@@ -4,9 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import chdir, suppress
@@ -14,23 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import machines
 import pytest
-from conftest import ENVIRONMENT, PROJECT, SMALL_SUITE, clone, edit, run, warm_path
+from conftest import PROJECT, SMALL_SUITE, clone, edit, run
 from dvc.repo import Repo
 from left import left
+from machines import POOL, cloned, end, git, online, start_pipeline, start_worker, until
 from prefect.client.orchestration import PrefectClient
 from prefect.states import Pending, Running
 from ruamel.yaml import YAML
 
-from flows import clones, graph, silent
+from flows import clones, graph, pool, silent
 from flows.edits import Written
 from ssl_core.errors import Refused
 from tasks import elsewhere
 from tasks.configuration import files
 
 DVCS_OWN = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
-POOL = "machines"
 SUITE: dict[str, Any] = {"variants": {"random": None, "simclr": None}, "seeds": [0], "fine_tune": ["simclr"]}
+FIGURES, OBSERVED = Path("figures/simclr-0/probe/small"), Path("observations/probe/0123.json")
 STUBS = ("prepare", "pretrain", "embed", "probe", "fine_tune", "compare", "verdict")
 """Stages that compute nothing: a digest of what they read."""
 SLOW_PRETRAIN = """
@@ -41,10 +40,6 @@ if Path("slow").exists():
 """
 
 LONG = pytest.mark.skipif("STOPGRAD_LONG" not in os.environ, reason="takes minutes: make torture runs it")
-
-
-def git(*words: str, cwd: Path) -> None:
-    subprocess.run(["git", *words], cwd=cwd, env=ENVIRONMENT, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -71,70 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server, with the address of its API."""
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        port = tried.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/api"
-    environment = quiet(tmp_path_factory.mktemp("prefect"), address)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
-    for _ in range(600):
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"{address}/health", timeout=2).is_success:
-                break
-        time.sleep(0.2)
-    httpx.post(f"{address}/work_pools/", json={"name": POOL, "type": "process"}).raise_for_status()
-    yield address
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait(timeout=30)
-
-
-def quiet(home: Path, api: str) -> dict[str, str]:
-    return ENVIRONMENT | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": api,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "DO_NOT_TRACK": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def start_worker(name: str, clone: Path | None, api: str, folder: Path) -> subprocess.Popen[bytes]:
-    """A worker as a machine has it: in its clone, with a cache of its own."""
-    environment = quiet(folder / f"prefect-{name}", api) | {"PATH": warm_path()}
-    environment |= {"STOPGRAD_HOME": str(clone)} if clone else {}
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--limit", "1"]
-    with (folder / f"{name}.said").open("w") as said:
-        return subprocess.Popen(
-            [*command, "--pool", POOL, "--name", name],
-            cwd=clone or folder,
-            env=environment,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-
-
-def end(worker: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait(timeout=30)
-
-
-def online(api: str, count: int) -> None:
-    for _ in range(300):
-        workers = httpx.post(f"{api}/work_pools/{POOL}/workers/filter", json={}).raise_for_status().json()
-        if sum(worker["status"] == "ONLINE" for worker in workers) >= count:
-            return
-        time.sleep(0.2)
-    raise AssertionError("no worker came")
-
-
-def cloned(home: Path, into: Path) -> Path:
-    git("clone", "-q", str(home), str(into), cwd=home)
-    return into
+    with machines.prefect(tmp_path_factory.mktemp("prefect")) as address:
+        yield address
 
 
 def machine(home: Path, name: str) -> Path:
@@ -152,15 +85,10 @@ def test_two_machines_share_a_suite_and_one_is_killed(home: Path, api: str, tmp_
     workers = [start_worker("first", first, api, tmp_path)]
     try:
         online(api, 1)
-        command = ["python", "-m", "flows.pipeline", "--pool", POOL]
-        environment = quiet(tmp_path / "prefect-home", api) | {"PATH": warm_path()}
         begun = time.monotonic()
-        with (tmp_path / "said").open("w") as said:
-            running = subprocess.Popen(command, cwd=home, env=environment, stdout=said, stderr=said)
-        while not any("tasks.pretrain" in command for command in left(first).values()):
-            assert running.poll() is None, (tmp_path / "said").read_text()
-            assert time.monotonic() - begun < 120, (tmp_path / "said").read_text()
-            time.sleep(0.2)
+        running = start_pipeline(home, api, tmp_path)
+        saying = (tmp_path / "said").read_text
+        until(lambda: any("tasks.pretrain" in command for command in left(first).values()), 120, saying)
         end(workers[0])
         for pid in left(first):
             with suppress(ProcessLookupError):
@@ -220,6 +148,16 @@ def test_a_worker_without_a_clone_ends_the_run_with_a_sentence(home: Path, api: 
     )
 
 
+def test_a_pool_that_is_not_there_is_named_with_what_starts_it() -> None:
+    async def ask() -> None:
+        missing = httpx.MockTransport(lambda _: httpx.Response(404, json={"detail": "not found"}))
+        async with PrefectClient("http://home/api", httpx_settings={"transport": missing}) as client:
+            await pool.deployed(client, "nowhere")
+
+    with pytest.raises(Refused, match=r"^there is no work pool nowhere: on each machine, in a clone, start "):
+        asyncio.run(ask())
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path, clones.Handed]:
     """Two clones of one commit, and what the first hands over; its suite is another than was committed."""
@@ -263,12 +201,13 @@ def test_a_clone_with_other_code_is_refused(pair: tuple[Path, Path, clones.Hande
 
 
 @pytest.fixture
-def machines(tmp_path: Path) -> tuple[Path, Path]:
-    """Two folders with a pipeline of two stages and one remote; the first has run them."""
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders with a pipeline of three stages and one remote; the first has run them."""
     made = tmp_path / "first", tmp_path / "second"
     stages = {
         "a": {"cmd": "false", "deps": ["input"], "outs": ["a"]},
         "b": {"cmd": "false", "deps": ["a"], "outs": ["b"]},
+        "probe": {"cmd": "false", "deps": ["b"], "outs": [str(FIGURES)]},
     }
     for folder in made:
         folder.mkdir()
@@ -277,17 +216,20 @@ def machines(tmp_path: Path) -> tuple[Path, Path]:
         (folder / ".dvc" / "config").write_text(f"[core]\n    no_scm = true\n    remote = shared\n{remote}")
         (folder / "input").write_text("the same")
         YAML().dump({"stages": stages}, folder / "dvc.yaml")
-    for name in stages:
+    for name in ("a", "b"):
         (made[0] / name).write_text(f"made by {name}")
+    for name, written in ((FIGURES / "identity", "0123"), (OBSERVED, '{"seconds": 1.5}')):
+        (made[0] / name).parent.mkdir(parents=True)
+        (made[0] / name).write_text(written)
     with chdir(made[0]), Repo() as repo:
-        repo.commit("a", force=True)
-        repo.commit("b", force=True)
+        for name in stages:
+            repo.commit(name, force=True)
     return made
 
 
 @DVCS_OWN
-def test_what_one_machine_gave_another_takes_and_neither_runs_it(machines: tuple[Path, Path]) -> None:
-    first, second = machines
+def test_what_one_machine_gave_another_takes_and_neither_runs_it(folders: tuple[Path, Path]) -> None:
+    first, second = folders
     with chdir(first):
         elsewhere.main("give", ["a"])
     with chdir(second):
@@ -295,21 +237,69 @@ def test_what_one_machine_gave_another_takes_and_neither_runs_it(machines: tuple
         assert (second / "a").read_text() == "made by a"
         assert not (second / "b").exists(), "what nobody gave was taken, or run"
     with chdir(first):
-        elsewhere.main("give", ["a", "b"])
+        elsewhere.main("give", ["a", "b", "probe"])
     with chdir(second):
-        elsewhere.main("take", ["a", "b"])
+        elsewhere.main("take", ["a", "b", "probe"])
     assert (second / "b").read_text() == "made by b"
     assert files.read(first / "dvc.lock") == files.read(second / "dvc.lock")
 
 
 @DVCS_OWN
-def test_a_remote_that_does_not_take_is_told_in_a_sentence(machines: tuple[Path, Path]) -> None:
-    first, _ = machines
+def test_no_more_is_taken_than_was_asked_for(folders: tuple[Path, Path]) -> None:
+    first, second = folders
+    with chdir(first):
+        elsewhere.main("give", ["a", "b", "probe"])
+    with chdir(second):
+        # The lock has how it was made of another input.
+        Path("input").write_text("another")
+        Path("a").write_text("made of another")
+        with Repo() as repo:
+            repo.commit("a", force=True)
+        Path("input").write_text("the same")
+        elsewhere.main("take", ["a"])
+        assert Path("a").read_text() == "made by a"
+        kept = {file.name for file in Path(".dvc/cache/runs").rglob("*") if file.is_file()}
+    assert files.read(second / "dvc.lock")["stages"]["a"] == files.read(first / "dvc.lock")["stages"]["a"]
+    given = {file.name for file in (first.parent / "remote" / "runs").rglob("*") if file.is_file()}
+    assert len(given) == 3
+    assert len(kept & given) == 1
+
+
+@DVCS_OWN
+def test_what_a_stage_cost_comes_with_what_it_made(folders: tuple[Path, Path]) -> None:
+    first, second = folders
+    names = ["a", "b", "probe"]
+    with chdir(first):
+        elsewhere.main("give", names)
+    with chdir(second):
+        elsewhere.main("take", names)
+        assert OBSERVED.read_text() == '{"seconds": 1.5}'
+        # What is here is of one that was run here.
+        OBSERVED.write_text('{"seconds": 2.5}')
+        elsewhere.main("take", names)
+        assert OBSERVED.read_text() == '{"seconds": 2.5}'
+        # What is nowhere keeps nothing from coming.
+        shutil.rmtree(FIGURES.parts[0])
+        OBSERVED.unlink()
+        (first.parent / "remote" / OBSERVED).unlink()
+        elsewhere.main("take", names)
+        assert (FIGURES / "identity").read_text() == "0123"
+        assert not list(OBSERVED.parent.iterdir())
+        elsewhere.main("give", names)
+
+
+@DVCS_OWN
+def test_a_remote_that_does_not_take_is_told_in_a_sentence(folders: tuple[Path, Path]) -> None:
+    first, _ = folders
     remote = first.parent / "remote"
     remote.write_text("a file, not a folder")
     with chdir(first):
         with pytest.raises(Refused, match=rf"^the DVC remote shared \({remote}\) did not take .*Not a directory"):
             elsewhere.main("give", ["a"])
-        (first / ".dvc" / "config").write_text("[core]\n    no_scm = true\n")
+        config = first / ".dvc" / "config"
+        config.write_text(config.read_text().replace(str(remote), "http://shared"))
+        with pytest.raises(Refused, match=r"^the DVC remote shared \(http://shared\) cannot be asked what it has"):
+            elsewhere.main("give", ["a"])
+        config.write_text("[core]\n    no_scm = true\n")
         with pytest.raises(Refused, match=r"^there is no DVC remote"):
             elsewhere.main("give", ["a"])

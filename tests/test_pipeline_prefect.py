@@ -111,7 +111,6 @@ def test_a_schedule_that_is_turned_on_has_runs(pages: tuple[str, str]) -> None:
         time.sleep(0.5)
     httpx.patch(schedule, json={"active": False}).raise_for_status()
     assert all(run["auto_scheduled"] and run["expected_start_time"][11:16] == "02:00" for run in runs)
-    assert httpx.post(f"{api}/flow_runs/filter", json=asked).raise_for_status().json() == []
 
 
 def test_verdicts_are_published_in_prefect_and_recorded_in_mlflow(

@@ -20,6 +20,7 @@ import httpx
 import pytest
 import recorded
 from conftest import ENVIRONMENT, PROJECT, choose_suite, clone, edit, run
+from postgresql import postgresql
 
 from tasks.cells import Cell
 from tasks.configuration import plan as plans
@@ -31,7 +32,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 SUITE = recorded.plan("first", "random", "simclr", fine_tune=("simclr",))
 SIMCLR = Cell(variant="simclr", seed=0)
 KILLS = 20
-POSTGRES = Path("/usr/lib/postgresql/15/bin")
 Start = Callable[[str], "Server"]
 
 
@@ -230,27 +230,9 @@ def test_a_locked_database_holds_up_no_pretraining(project: Path, fresh: Path, m
         assert watched.courier.returncode is not None
 
 
-def test_postgresql_behind_a_server_has_it_all(
-    project: Path, forge: "subprocess.Popen[str]", tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    if not POSTGRES.exists() or os.geteuid() != 0:
-        pytest.skip(f"PostgreSQL is not in {POSTGRES}, or this is not root, who starts it as another user")
-    folder = Path("/tmp") / f"postgres-{os.getpid()}"
-    folder.mkdir()
-    shutil.chown(folder, "nobody")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def nobody(*command: str) -> None:
-        subprocess.run(command, check=True, user="nobody", cwd=folder, stdout=subprocess.DEVNULL)
-
-    nobody(str(POSTGRES / "initdb"), "-D", f"{folder}/data", "-A", "trust", "-U", "stopgrad")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = [str(POSTGRES / "pg_ctl"), "-D", f"{folder}/data", "-l", f"{folder}/log", "-w"]
-    nobody(*control, "-o", options, "start")
-    try:
-        server = Server(forge, f"postgresql://stopgrad@127.0.0.1:{port}/postgres", project / "artifacts")
+def test_postgresql_behind_a_server_has_it_all(project: Path, forge: "subprocess.Popen[str]") -> None:
+    with postgresql("record") as database:
+        server = Server(forge, f"postgresql+psycopg://{database}/record", project / "artifacts")
         recorded.choose(server.uri)
         server.start()
         send(0, 0, 8)
@@ -259,9 +241,6 @@ def test_postgresql_behind_a_server_has_it_all(
         recorded.check(Store("drawn").client, SUITE)
         assert Store("drawn").champion() == "1"
         server.kill()
-    finally:
-        nobody(*control, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
 
 
 def test_mlflow_2_has_it_all(project: Path) -> None:
@@ -294,13 +273,13 @@ def test_mlflow_2_has_it_all(project: Path) -> None:
 class Answer(http.server.BaseHTTPRequestHandler):
     """Another product, or a proxy: answers everything with one code, after a while."""
 
-    code, seconds = 200, 0.0
+    code, seconds, body = 200, 0.0, "<html></html>"
 
     def do_GET(self) -> None:
         time.sleep(self.seconds)
         self.send_response(self.code)
         self.end_headers()
-        self.wfile.write(b"<html></html>")
+        self.wfile.write(self.body.encode())
 
     do_POST = do_GET
 
@@ -308,8 +287,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def answering(code: int, seconds: float = 0.0) -> str:
-    handler = type("Handler", (Answer,), {"code": code, "seconds": seconds})
+def answering(code: int, seconds: float = 0.0, body: str = Answer.body) -> str:
+    handler = type("Handler", (Answer,), {"code": code, "seconds": seconds, "body": body})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
@@ -322,6 +301,7 @@ def answering(code: int, seconds: float = 0.0) -> str:
         (lambda: answering(200), "is no MLflow server"),
         (lambda: answering(404), "is no MLflow server"),
         (lambda: answering(401), "refuses this user"),
+        (lambda: answering(403, body="Invalid Host header - possible attack"), "start it with --allowed-hosts"),
         (lambda: answering(500), "the server answers with errors"),
         (lambda: "http://127.0.0.1:9", "no server answers"),
         (lambda: "sqlite:///newer.db", "a newer one needs the MLflow that made it"),

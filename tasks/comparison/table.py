@@ -126,6 +126,8 @@ def notes(compared: Compared) -> list[str]:
         said += _of_initial_weights(compared) + _of_fine_tuning(compared)
     if any(compared.cost(variant, "pretrain", "seconds") is None for variant in plan.variants):
         said.append(f"A cost of {UNKNOWN} was not observed on this machine: the cell came from a cache.")
+    if (count := len(_machines(compared))) > 1:
+        said.append(f"The cells ran on {count} machines: costs compare where these are alike.")
     return said + compared.troubles
 
 
@@ -152,6 +154,12 @@ def _unseen(labelled: list[str]) -> list[str]:
             more = f" and {len(unseen) - NAMED:,} more" if len(unseen) > NAMED else ""
             said.append(f"No figure tells of {_listed(unseen[:NAMED])}{more}: no test image of {images} shows them.")
     return said
+
+
+def _machines(compared: Compared) -> set[str]:
+    """Those that the observed stages ran on."""
+    seen = (one for of_cells in compared.costs.values() for of_cell in of_cells.values() for one in of_cell)
+    return {one["machine"] for one in seen if "machine" in one}
 
 
 def _covered(compared: Compared, labelled: list[str]) -> str:

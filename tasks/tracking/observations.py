@@ -2,7 +2,8 @@
 
 Kept by the stage's identity, a digest of all that the stage reads, in `observations/<stage>/<identity>.json`. The stage
 writes its identity beside its figures, by which they are joined when a table is shown. No stage depends on them, and
-git has them beside `dvc.lock`: whoever shares results commits both, as `docs/sharing.md` says.
+git has them beside `dvc.lock`: whoever shares results commits both, as `docs/sharing.md` says. What a worker on another
+machine observes comes home by the DVC remote (`tasks.elsewhere`).
 """
 
 import json
@@ -74,8 +75,8 @@ def observing(stage: str, identity: str, device: "torch.device | None" = None) -
         seen["images_per_second"] = round(observation.images / seconds, 1)
     if device is not None:
         seen |= _computing(device)
-    with atomic_file(_file(stage, identity)) as file:
-        file.write_text(json.dumps(seen, indent=2) + "\n")
+    with atomic_file(file(stage, identity)) as partial:
+        partial.write_text(json.dumps(seen, indent=2) + "\n")
 
 
 def read(cell: Cell, stage: str, images: str = "") -> dict[str, Any]:
@@ -86,11 +87,12 @@ def read(cell: Cell, stage: str, images: str = "") -> dict[str, Any]:
 
 def of(stage: str, identity: str) -> dict[str, Any]:
     """What was observed of a stage by its identity; empty where nothing was."""
-    file = _file(stage, identity)
-    return json.loads(file.read_text()) if file.exists() else {}
+    kept = file(stage, identity)
+    return json.loads(kept.read_text()) if kept.exists() else {}
 
 
-def _file(stage: str, identity: str) -> Path:
+def file(stage: str, identity: str) -> Path:
+    """Where what is observed of a stage is kept, by its identity."""
     return root() / FOLDER / stage / f"{identity}.json"
 
 

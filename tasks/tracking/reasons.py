@@ -15,6 +15,11 @@ KNOWN = (
         "what answers at tracking.uri is no MLflow server: look which program has that port",
     ),
     (
+        "Invalid Host header",
+        "the MLflow server is not known by the name in tracking.uri: start it with --allowed-hosts and that name with "
+        "its port, as home:5000",
+    ),
+    (
         "error code 401|error code 403|password authentication failed|Access denied",
         "the store refuses this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the name and "
         "password in tracking.uri",
