@@ -17,8 +17,9 @@ from tasks import locked
 HASHES = st.text("0123456789abcdef", min_size=1, max_size=40)
 WORDS = st.sampled_from(["12e03", "1e5", "0o17", "017", "1_0", "0x1f", "1.0", ".5", "1.", "12:30:45", "2026-01-01"])
 MARKS = st.sampled_from(["yes", "null", "~", "true", "=", "<<", "", "a: b", "- a", " a ", "@x", "#x", "it's", '"q"'])
+QUOTES = st.text("ab' \"\n:#\\", max_size=120)
 NAMES = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=("C", "Z")), max_size=100)
-TEXTS = HASHES | WORDS | MARKS | NAMES
+TEXTS = HASHES | WORDS | MARKS | QUOTES | NAMES
 ITEMS = st.fixed_dictionaries({"path": TEXTS, "hash": st.just("md5"), "md5": TEXTS, "size": st.integers()})
 
 
