@@ -310,6 +310,14 @@ def test_a_heat_map_is_of_differences_to_the_reference_and_marks_what_is_not_sho
     assert heat.ablations(measured(suite(seeds=[0, 1, 2]), {})) is None
 
 
+@pytest.mark.parametrize(("tuned", "shown"), [(["random"], False), (["random", "simclr"], True)])
+def test_a_heat_map_has_fine_tuning_where_its_reference_was_fine_tuned(tuned: list[str], shown: bool) -> None:
+    plan = dataclasses.replace(suite(seeds=[0, 1, 2]), fine_tune=tuned)
+    found = heat.ablations(measured(plan, AHEAD))
+    assert found is not None
+    assert ("fine-tuned" in found.groups) is shown
+
+
 def test_what_is_kept_of_known_factors_has_a_row_for_every_representation() -> None:
     plan = with_variant(suite(seeds=[0]), "simclr", representations=["backbone", "projector"])
     compared = measured(plan, AHEAD)

@@ -124,7 +124,7 @@ def _factor_order(key: Key) -> tuple[int, str]:
 
 
 def _main_figures(compared: Compared) -> list[tuple[str, str, str, Key]]:
-    """Columns: group, name, data set and figure."""
+    """Columns: group, name, data set and figure; of fine-tuning only where the reference was fine-tuned."""
     columns = []
     for images in compared.plan.images:
         shares = compared.fractions(images)
@@ -132,7 +132,7 @@ def _main_figures(compared: Compared) -> list[tuple[str, str, str, Key]]:
             ("linear probe", "feature_extraction", "linear", shares),
             ("k-NN", "feature_extraction", "knn20", shares[-1:]),
         ]
-        if compared.plan.fine_tune:
+        if reference(compared.plan) in compared.plan.fine_tune:
             groups.append(("fine-tuned", "fine_tuning", "linear", shares))
         for group, protocol, head, of_group in groups:
             for i, share in enumerate(of_group):
