@@ -145,7 +145,7 @@ def test_pictures_become_arrays_once(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "tree.tar.xz", "w:xz") as archive:
         archive.add(tmp_path / "tree", "tree")
     for source in (tmp_path / "tree", tmp_path / "tree.tar.xz"):
-        made = arrays_of(source, tmp_path / source.name / "kept" if source.is_file() else tmp_path / "kept")
+        made = arrays_of(source, tmp_path / f"kept of {source.name}")
         assert {name: len(each) for name, each in made.images.items()} == {"train": 36, "val": 4, "test": 4}
         assert made.labels["test"].tolist() == [0, 0, 1, 1] == made.images["test"][:, 0, 0, 0].tolist()
         assert made.images["val"][:, 0, 0, 1].tolist() == [0, 10, 0, 10]
