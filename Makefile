@@ -69,7 +69,7 @@ check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@lint-imports
 
 bench: $(PEERS) ## Measure speed and memory on this machine, beside other libraries, into docs/performance.md
-	@.venv-bench/bin/python -m pytest -q tests/test_against_lightly.py
+	@.venv-bench/bin/python -m pytest -q -m "not slow" tests/test_against_lightly.py tests/test_benchmarks.py
 	@.venv-bench/bin/python -m benchmarks
 
 serve: $(INSTALLED) without-git ## Start the Prefect and MLflow pages and a worker for forms and schedules; Ctrl-C ends all
