@@ -59,8 +59,8 @@ test: $(INSTALLED) ## Run the tests, several files at once; ALL=1 those too that
 # In a folder below /tmp, beside nothing else: it kills what works in that folder alone.
 torture: $(INSTALLED) ## Kill a real suite at KILLS=100 instants drawn from SEED=15, and what else takes long; an hour or more
 	@STOPGRAD_LONG=1 STOPGRAD_KILLS="$(or $(KILLS),100)" STOPGRAD_SEED="$(or $(SEED),15)" \
-		python -m pytest -q -rA tests/test_kills.py tests/test_many_hosts.py tests/test_many_machines.py tests/test_prefect_page.py \
-		tests/test_tracking_servers.py tests/test_writers.py
+		python -m pytest -q -rA tests/test_kills.py tests/test_many_hosts.py tests/test_many_machines.py \
+		tests/test_prefect_page.py tests/test_tracking_servers.py tests/test_writers.py
 
 check: $(INSTALLED) ## Style, types and layers: ruff, pyright, import-linter
 	@ruff check
