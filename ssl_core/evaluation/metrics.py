@@ -1,8 +1,10 @@
 """Figures of predictions: of classes, of several labels an image, of numbers."""
 
 import numpy as np
+import torch
 
 from ssl_core.errors import Refused
+from ssl_core.evaluation import ridge
 
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
@@ -42,7 +44,6 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def r2(predictions: np.ndarray, numbers: np.ndarray) -> float:
-    """1 - the residual's share of the variance of numbers [N]: 1 where all is told, 0 where no more than their mean."""
-    predictions, numbers = predictions.astype(np.float64), numbers.astype(np.float64)
-    variation = np.square(numbers - numbers.mean()).sum()
-    return float(1 - np.square(predictions - numbers).sum() / max(variation, np.finfo(np.float64).tiny))
+    """As `ridge.r2`, of one target: predictions and numbers [N]."""
+    predicted, y = (torch.from_numpy(one.astype(np.float64))[:, None] for one in (predictions, numbers))
+    return ridge.r2(predicted, y).item()
