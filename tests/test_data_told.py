@@ -1,6 +1,7 @@
 """Sources that say split and label beside the image: whatever these are called, no folder is guessed from them."""
 
 import io
+import json
 import tarfile
 import unicodedata
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import files, layout, prepared, spellings
+from ssl_core.data import files, labelling, layout, prepared, spellings, targets
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.parquet import ParquetConfig
@@ -151,3 +152,122 @@ def test_a_shards_file_that_is_too_large_is_skipped_by_name(tmp_path: Path, monk
     config = WebDatasetConfig(source="webdataset", path=str(tmp_path / "s.tar"), image_size=8)
     with pytest.raises(Refused, match=r"20 of 20 files could not be read .* the first is s/0000 \(it has 0.0 GiB"):
         card(config, tmp_path / "out")
+
+
+def arrays(labels: Any, **of_splits: Any) -> dict[str, Any]:
+    count = len(labels)
+    return {"images": RANDOM.integers(256, size=(count, 8, 8), dtype=np.uint8), "labels": labels} | of_splits
+
+
+def read_npz(tmp_path: Path, **said: Any) -> prepared.Prepared:
+    np.savez(tmp_path / "m.npz", **said)
+    return read(NpzConfig(source="npz", path=str(tmp_path / "m.npz"), image_size=8), tmp_path / "out")
+
+
+def read(config: data.DataConfig, out: Path) -> prepared.Prepared:
+    card(config, out)
+    return prepared.load(out)
+
+
+def all_labels(made: prepared.Prepared) -> np.ndarray:
+    return np.concatenate([made.labels(split) for split in ("train", "val", "test")])
+
+
+def test_columns_of_an_array_are_several_labels(tmp_path: Path) -> None:
+    labels = (RANDOM.random((120, 12)) < 0.3).astype(np.uint8)
+    made = read_npz(tmp_path, **arrays(labels))
+    assert made.card.target == "labels"
+    assert made.card.classes == [f"{i:02}" for i in range(12)]
+    assert all_labels(made).sum(axis=0).tolist() == labels.sum(axis=0).tolist()
+
+
+def test_columns_with_one_label_in_each_row_are_classes(tmp_path: Path) -> None:
+    made = read_npz(tmp_path, **arrays(np.eye(3)[np.arange(60) % 3]))
+    assert (made.card.target, made.card.classes) == ("class", ["0", "1", "2"])
+
+
+def test_an_array_of_fractions_is_of_numbers(tmp_path: Path) -> None:
+    ages = np.round(RANDOM.random(60) * 50, 1)
+    ages[:2] = 3.5, np.nan
+    made = read_npz(tmp_path, **arrays(ages[:, None]))
+    assert made.card.target == "number"
+    assert counts(made.card)["unlabelled"] == 1
+    assert sorted(all_labels(made)) == sorted(ages[~np.isnan(ages)])
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (arrays(np.arange(60).reshape(30, 2)), r"labels of images are \[30, 2\], and not all 0 or 1"),
+        (arrays(np.zeros((29, 2)), images=np.zeros((30, 8, 8))), r"30 images have labels \[29, 2\]"),
+        (
+            {"train_images": np.zeros((30, 8, 8)), "train_labels": np.zeros((30, 2)),
+             "test_images": np.zeros((30, 8, 8)), "test_labels": np.zeros((30, 3))},
+            "labels have 2 and 3 columns",
+        ),
+        (arrays(np.zeros((30, 2))), "no label tells images apart"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_none_are_refused(said: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=sentence):
+        read_npz(tmp_path, **said)
+
+
+def rows_of(tmp_path: Path, columns: dict[str, list[Any]], metadata: str = "", **said: Any) -> prepared.Prepared:
+    count = len(next(iter(columns.values())))
+    table = pa.table({"image": [{"bytes": png(), "path": f"{i}.png"} for i in range(count)]} | columns)
+    table = table.replace_schema_metadata({"huggingface": metadata} if metadata else None)
+    half = count // 2
+    for part, rows in (("train-0", table[:half]), ("train-1", table[half:])):
+        pq.write_table(rows, tmp_path / f"{part}.parquet")
+    return read(ParquetConfig(source="parquet", path=str(tmp_path), image_size=8, **said), tmp_path / "out")
+
+
+def test_lists_of_a_column_are_several_labels_by_their_names(tmp_path: Path) -> None:
+    features = '{"info": {"features": {"label": {"feature": {"names": ["cat", "dog", "owl"]}}}}}'
+    labels = [[0], [0, 1], [], [2, 1], None] * 12
+    made = rows_of(tmp_path, {"label": labels}, features)
+    assert (made.card.target, made.card.classes) == ("labels", ["cat", "dog", "owl"])
+    assert all_labels(made).sum(axis=0).tolist() == [24, 24, 12]
+    assert counts(made.card)["unlabelled"] == 12
+
+
+def test_several_columns_of_parquet_are_several_labels(tmp_path: Path) -> None:
+    columns = {"hat": [True, False, True] * 20, "tie": [1, 1, 0] * 20}
+    made = rows_of(tmp_path, columns, label=("hat", "tie"))
+    assert made.card.classes == ["hat", "tie"]
+    assert all_labels(made).sum(axis=0).tolist() == [40, 40]
+
+
+@pytest.mark.parametrize(("column", "said"), [("label", {}), ("age", {"number": "age"})])
+def test_a_column_of_numbers_is_of_numbers(column: str, said: dict[str, str], tmp_path: Path) -> None:
+    ages = [3.5, 4.0, None] * 20 if column == "label" else [3, 4, None] * 20
+    made = rows_of(tmp_path, {column: ages}, **said)
+    assert made.card.target == "number"
+    assert sorted(set(all_labels(made))) == [ages[0], 4.0]
+
+
+def test_classes_of_a_column_with_gaps_have_no_point(tmp_path: Path) -> None:
+    made = rows_of(tmp_path, {"label": [1.0, 2.0, None] * 20})
+    assert made.card.classes == ["1", "2"]
+
+
+@pytest.mark.parametrize(("said", "target"), [([["a"], ["a", "b"], []], "labels"), ([1.5, 2.5, 3.0], "number")])
+def test_lists_and_numbers_of_samples_are_labels_and_numbers(said: list[Any], target: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for i in range(60):
+            for name, content in (
+                (f"{i:03}.json", json.dumps({"label": said[i % 3]}).encode()),
+                (f"{i:03}.png", png()),
+            ):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    made = read(WebDatasetConfig(source="webdataset", path=str(tmp_path / "0.tar"), image_size=8), tmp_path / "out")
+    assert made.card.target == target
+    assert targets.known(all_labels(made)).sum() == 60
+
+
+def test_images_with_different_kinds_of_labels_are_refused() -> None:
+    with pytest.raises(Refused, match="all must have the same"):
+        labelling.of_places([Place("", "a"), Place("", target=1.0)], np.array(["train", "train"]))

@@ -50,7 +50,7 @@ def assign(
     if source is not None and config.labels == "folders":
         tables = list(table.found_in(source))
     labelled = config.labels == "folders" and not tables
-    read = layout.told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
+    read = _told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
     rows: dict[int, Row] = {}
     if tables and source is None:
         raise Refused("labels: a table is read of a folder or an archive alone; this source has labels of its own")
@@ -93,6 +93,16 @@ def assign(
         warnings=read.warnings, groups=len(np.unique(groups)) if keys else None, duplicates=alike,
         tables=[one.table for one, _ in tables],
     )  # fmt: skip
+
+
+def _told(paths: Sequence[str], places: Sequence[Place], labelled: bool) -> Layout:
+    """What a source says of its images itself: classes, several labels each, or numbers."""
+    read = layout.told(paths, places, labelled)
+    found = labelling.of_places(places, read.splits) if labelled else None
+    if found is None:
+        return read
+    notes, warnings = [*read.notes, *found.notes], [*read.warnings, *found.warnings]
+    return replace(read, labels=found.labels, classes=found.names, notes=notes, warnings=warnings)
 
 
 def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: LabelTable, named: str) -> Layout:

@@ -1,6 +1,6 @@
 """The labels that a table's rows give images, as an array: classes, several labels an image, or numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,7 +36,23 @@ def of_rows(rows: Mapping[int, Row], given: LabelTable, named: str, splits: np.n
         case "labels":
             return _several(rows, named, splits, [] if given.separator else [*given.columns])
         case "number":
-            return _numbers(rows, given, named, len(splits))
+            return _numbers(rows, given.columns[0], f"the column {given.number} of {named}", len(splits))
+
+
+def of_places(places: Sequence[Place], splits: np.ndarray) -> Labelling | None:
+    """Of images in their order, whose source says itself what each has; None where that is a class, or nothing.
+
+    Raises `Refused` as `of_rows`, and where images have different kinds of labels.
+    """
+    has = {type(place.target if place.label is None else place.label) for place in places} - {type(None)}
+    if has <= {str}:
+        return None
+    if len(has) > 1:
+        raise Refused("labels: some images have a class, and others several labels or a number; all must have the same")
+    rows = {i: Row(file="", label="", split="", group="", target=place.target) for i, place in enumerate(places)}
+    if has == {float}:
+        return _numbers(rows, "number", "the source", len(splits))
+    return _several(rows, "the source", splits, [])
 
 
 def _said(rows: Mapping[int, Row], splits: np.ndarray) -> list[tuple[str, int, Row]]:
@@ -80,7 +96,7 @@ def _several(rows: Mapping[int, Row], named: str, splits: np.ndarray, columns: l
     return Labelling(labels=labels[:, told], names=kept, notes=[*notes, *_unlabelled(rows)], warnings=apart)
 
 
-def _numbers(rows: Mapping[int, Row], given: LabelTable, named: str, count: int) -> Labelling:
+def _numbers(rows: Mapping[int, Row], name: str, where: str, count: int) -> Labelling:
     labels = np.full(count, np.nan)
     for place, row in rows.items():
         if isinstance(row.target, float):
@@ -88,8 +104,8 @@ def _numbers(rows: Mapping[int, Row], given: LabelTable, named: str, count: int)
     there = labels[~np.isnan(labels)]
     if len(np.unique(there)) < 2:
         has = f"{there[0]:g} alone" if len(there) else "no number"
-        raise Refused(f"labels: the column {given.number} of {named} has {has}; two different numbers are needed")
-    return Labelling(labels=labels, names=[*given.columns], notes=_unlabelled(rows))
+        raise Refused(f"labels: {where} has {has}; two different numbers are needed")
+    return Labelling(labels=labels, names=[name], notes=_unlabelled(rows))
 
 
 def _unlabelled(rows: Mapping[int, Row]) -> list[str]:

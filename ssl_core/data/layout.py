@@ -60,19 +60,19 @@ def read(paths: Sequence[str], layout: Kind | None = None, labelled: bool = True
 def told(paths: Sequence[str], said: Sequence[Place], labelled: bool = True) -> Layout:
     """What a source itself says of each path, whatever that is called; without `labelled` no class.
 
-    Where it has labels, images of train without one are unlabelled, and of val and test are not read. Raises `Refused`
-    where it says splits and none is train.
+    Several labels and numbers are left to `labelling`. Where it has labels, images of train without one are unlabelled,
+    and of val and test are not read. Raises `Refused` where it says splits and none is train.
     """
     splits = {place.split for place in said} - {""}
     if splits and TRAIN not in splits:
         raise Refused(f"of the splits there is {', '.join(sorted(splits))} and no train: add it")
-    classes = labelled and any(place.label is not None for place in said)
+    classes = labelled and any(place.label is not None or place.target is not None for place in said)
 
     def read(place: Place) -> Place:
         split = place.split or TRAIN
         if not classes or split == UNLABELLED:
             return Place(split)
-        if place.label is None:
+        if place.label is None and place.target is None:
             return Place(UNLABELLED) if split == TRAIN else Place(why=f"of the {split} split, without a label")
         return Place(split, place.label)
 

@@ -19,14 +19,25 @@ Kind = Literal["split/class", "class/split", "class", "flat"]
 Rest = dict[Folder, Folder]
 """Of each folder, the parts that have not been read yet."""
 SIDE = "masks, labels and the like beside the images"
+Label = str | tuple[str, ...] | float | None
+"""An image's class, its labels, its number, or nothing."""
 
 
 class Place(NamedTuple):
-    """What a folder's images are; where `why` says something, they are not read."""
+    """What a folder's images are; where `why` says something, they are not read.
+
+    `label`: their class. `target`: the labels or the number that a source says of an image instead.
+    """
 
     split: str = TRAIN
     label: str | None = None
     why: str = ""
+    target: tuple[str, ...] | float | None = None
+
+    @classmethod
+    def of(cls, split: str, label: Label) -> "Place":
+        """Of a split, with what the source says of the image."""
+        return cls(split, label) if isinstance(label, str) else cls(split, target=label)
 
 
 @dataclass
@@ -183,7 +194,9 @@ def _class_splits(tree: Tree, rest: Rest) -> None:
     tree.kind = "class/split"
     for folder, parts in rest.items():
         split = split_of(parts[1]) if len(parts) > 1 else None
-        tree.places[folder] = Place(split, *parts[:1]) if split else Place(why="in no split of a class")
+        tree.places[folder] = (
+            Place(split, parts[0] if parts else None) if split else Place(why="in no split of a class")
+        )
 
 
 def _splits(tree: Tree, rest: Rest) -> None:

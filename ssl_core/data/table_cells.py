@@ -20,6 +20,13 @@ def text(cell: Any) -> str:
     return "" if cell is None or cell != cell else clean(str(cell))
 
 
+def class_name(cell: Any) -> str | None:
+    """A class's name, of whole numbers without a point (columns with gaps have 1.0); None where a cell is empty."""
+    if text(cell) == "":
+        return None
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
 def marked(cells: Cells, columns: Sequence[str], table: str) -> list[tuple[str, ...] | None]:
     """The columns whose cell says yes, of each row; None where one of them says nothing.
 

@@ -1,15 +1,16 @@
 """WebDataset shards: tars in which the files of a sample follow each other, `0.jpg` its image and `0.cls` its class."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ssl_core.data import archives, kinds, opening, spellings
+from ssl_core.data import archives, kinds, opening, spellings, table_cells
 from ssl_core.data.files import contents
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
-from ssl_core.data.structure import Place
+from ssl_core.data.structure import Label, Place
 from ssl_core.errors import Refused
 
 LABELS = {".cls", ".json", ".txt"}
@@ -21,7 +22,8 @@ Piece = tuple[Path, PurePosixPath, str]
 
 @dataclass(frozen=True, kw_only=True)
 class WebDatasetConfig(SourceConfig):
-    """`path`: a shard, or a folder of them; `label`: the key of the class in a sample's .json, if there is no .cls.
+    """`path`: a shard, or a folder of them; `label`: the key of the class in a sample's .json, if there is no .cls;
+    a list is several labels, and a number with a point is one.
 
     A shard's split is what its name says beside numbers, `test-000000.tar`, or a folder that it lies in; where no name
     says one, all are one pool.
@@ -36,7 +38,7 @@ class WebDatasetConfig(SourceConfig):
 class _Sample:
     key: str
     image: Encoded | None = None
-    label: str | None = None
+    label: Label = None
 
 
 def read(config: WebDatasetConfig, raw: Path) -> Reading:
@@ -66,7 +68,7 @@ def _images(
             if sample.image is None:
                 reading.leave_out("samples without an image", f"{shard.name}/{sample.key}")
                 continue
-            yield f"{name.with_suffix('')}/{sample.key}", replace(sample.image, place=Place(split, sample.label))
+            yield f"{name.with_suffix('')}/{sample.key}", replace(sample.image, place=Place.of(split, sample.label))
     reading.folders.clear()  # these are of one shard, and no folders of the images
 
 
@@ -82,7 +84,8 @@ def _samples(shard: Path, config: WebDatasetConfig, reading: Reading) -> Iterato
             sample = _Sample(key)
         if kinds.suffix(place.name) in LABELS and file.size < LARGEST_LABEL:
             with file.open() as opened:
-                sample.label = _label(place.name, opened.read(), config) or sample.label
+                found = _label(place.name, opened.read(), config)
+                sample.label = sample.label if found is None else found
         elif kinds.called_image(place.name) and sample.image is None:
             sample.image = next((content for _, content in contents(file, reading)), None)
         else:
@@ -91,18 +94,20 @@ def _samples(shard: Path, config: WebDatasetConfig, reading: Reading) -> Iterato
         yield sample
 
 
-def _label(name: str, content: bytes, config: WebDatasetConfig) -> str | None:
-    """The class's name that a file of a sample says; a .txt is a caption, and says none."""
+def _label(name: str, content: bytes, config: WebDatasetConfig) -> Label:
+    """What a file of a sample says of it; a .txt is a caption, and says nothing."""
     if name.endswith(".txt"):
         return None
     text = content.decode(errors="replace").strip()
-    if name.endswith(".json"):
-        try:
-            found = json.loads(text).get(config.label)
-        except (ValueError, AttributeError):
-            return None
-        text = "" if found is None else str(found)
-    return text or None
+    if not name.endswith(".json"):
+        return text or None
+    try:
+        found = json.loads(text).get(config.label)
+    except (ValueError, AttributeError):
+        return None
+    if isinstance(found, list):
+        return tuple(sorted({str(one) for one in found}))
+    return found if isinstance(found, float) and math.isfinite(found) else table_cells.class_name(found)
 
 
 def _loading(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
