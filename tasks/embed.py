@@ -1,10 +1,13 @@
 """Compute a cell's representations of a data set's images: `python -m tasks.embed VARIANT SEED IMAGES`."""
 
+from typing import cast
+
 import numpy as np
+from torch import nn
 
 from ssl_core.data import prepared
 from ssl_core.errors import Refused
-from ssl_core.evaluation.embedding import Images, embed
+from ssl_core.evaluation.embedding import Images, embed, project
 from tasks import cells, compiler, weights
 from tasks.configuration import configs
 from tasks.configuration.configs import Embedding
@@ -25,15 +28,21 @@ def main(variant: str, seed: str, images: str) -> None:
         atomic_folder(cell.folder("embed", images)) as folder,
         atomic_folder(cell.figures("embed", images)) as figures,
     ):
-        for name in config.representations:
+        done: dict[tuple[str, str], np.ndarray] = {}
+        for name in sorted(config.representations):
             made = weights.load(kept, name)
             (folder / name).mkdir()
             for split in ("train", "val", "test"):
                 shown = Images.of(data.images(split), made.mean, made.std, device)
-                h = embed(made.network, shown, progress=f"{name}, {split}")
+                before = done.get(("backbone", split)) if name == "projector" else None
+                if before is None:
+                    h = embed(made.network, shown, progress=f"{name}, {split}")
+                else:  # the projector's own part is little beside the backbone's
+                    h = project(cast("nn.Sequential", made.network)[1], before, device)
                 if not np.isfinite(h).all():
                     raise Refused(f"the {name} of {cell.name} gives figures that are not finite: pretraining diverged")
                 np.save(folder / name / f"{split}.npy", h)
+                done[name, split] = h
                 observed.images = (observed.images or 0) + len(h)
         (figures / observations.IDENTITY).write_text(known)
 

@@ -260,3 +260,17 @@ def test_shards_of_webdataset_are_read(tmp_path: Path) -> None:
     made, _ = prepare_by(config, tmp_path / "out")
     assert made.card.classes == ["0", "1"]
     assert sum(part["count"] for part in made.card.splits.values()) == 40
+    as_a_folder, _ = prepare_folder(tmp_path / "shard-000.tar", tmp_path / "other")
+    assert "000.cls lies there, as in a shard of WebDataset: say source: webdataset" in " ".join(as_a_folder.card.notes)
+
+
+def test_an_encrypted_zip_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos", each=1)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(photos / "a" / "0.png", "a/0.png")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + flags] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(Refused, match=r"a\.zip cannot be read: it is encrypted; unpack it with its password"):
+        prepare_folder(tmp_path / "a.zip", tmp_path / "out")

@@ -185,6 +185,18 @@ def test_knn_agrees_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (predicted["knn20"] != predicted["plain_knn200"]).any()
 
 
+@pytest.mark.parametrize("count", [100, 6399, 6400, 6417, 20_000])
+def test_the_largest_by_groups_are_those_of_topk(count: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    values = torch.randint(3000, (40, count), generator=generator).float()  # many are equal
+    values[1] = torch.arange(count)
+    values[2] = -torch.arange(count)
+    found, positions = knn.largest(values, min(200, count))
+    assert torch.equal(found, values.topk(min(200, count), dim=1).values)
+    assert torch.equal(values.gather(1, positions), found)
+    assert all(len(row.unique()) == len(row) for row in positions)
+
+
 def test_knn_with_fewer_labelled_images_than_neighbours_lets_all_vote() -> None:
     bank, queries = blobs(13), blobs(50, seed=1)
     predicted = knn.predict(bank, queries, 3, EvaluationConfig())

@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 from ssl_core.backbones import ResNetConfig, build
 from ssl_core.data import prepared
 from ssl_core.errors import Refused
+from ssl_core.evaluation.embedding import Images
+from ssl_core.evaluation.embedding import embed as represent
 from ssl_core.heads import ProjectorConfig, projector
 from tasks import cells, correct, embed, fine_tune, probe, weights
 from tasks.cells import Cell
@@ -98,6 +100,9 @@ def test_the_stages_write_the_same_bytes_again() -> None:
     for name, size in (("backbone", 64), ("projector", 4)):
         train = np.load(CELL.folder("embed", "halves") / name / "train.npy")
         assert (train.shape, train.dtype) == ((60, size), np.float32)
+        made, data = weights.load(CELL.folder("pretrain"), name), prepared.load(cells.PREPARED / "halves")
+        images = Images.of(data.images("train"), made.mean, made.std, torch.device("cpu"))
+        assert np.array_equal(train, represent(made.network, images))
     frozen = rows("probe")
     assert list(frozen[0]) == [
         "representation", "protocol", "head", "label_fraction", "split", "metric", "value",

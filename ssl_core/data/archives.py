@@ -88,7 +88,9 @@ def refusing_damage(path: Path) -> Iterator[None]:
             raise
         raise Refused(f"the archive {path.name} is damaged ({error}): fetch or make it again") from None
     except RuntimeError as error:
-        raise Refused(f"the archive {path.name} cannot be read: {error}") from None
+        locked = "encrypted" in str(error)
+        why = "it is encrypted; unpack it with its password, and give the folder" if locked else error
+        raise Refused(f"the archive {path.name} cannot be read: {why}") from None
 
 
 def _tar(path: Path, reading: Reading) -> Iterator[File]:

@@ -187,6 +187,10 @@ def _card(
         for path in tables[:1]
         if config.labels == "folders" and not found.tables
     ]
+    hints += [
+        f"{clean(path)} lies there, as in a shard of WebDataset: say source: webdataset, and the labels are read"
+        for path in [path for path in unread if path.endswith(".cls")][:1]
+    ]
     if decoded.renamed:
         found.warnings.append(
             f"{len(decoded.renamed):,} paths read like that of another image, and have a number now: "

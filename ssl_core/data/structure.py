@@ -145,7 +145,7 @@ def _refuse_repeated(tree: Tree, rest: Rest, tops: Collection[str]) -> None:
         raise Refused(
             f"the folders {tree.named(rest, holding)} have the same folders in them ({', '.join(sorted(again)[:3])}), "
             "so that it is not known which of both are the classes: give the path of one of them, or rename them to "
-            "train and test, or add layout: class to this data set if they are the classes"
+            "train and test, or add to this data set layout: class if they are the classes, labels: none if neither are"
         )
 
 
