@@ -45,35 +45,18 @@ def assign(
     else its folders say it, or a table. `hashes`: uint64 [N], by which near duplicates are looked for.
     `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
     """
-    given = config.labels if isinstance(config.labels, LabelTable) else None
-    tables = [(given, "")] if given else []
-    if source is not None and config.labels == "folders":
-        tables = list(table.found_in(source))
+    tables = _tables(config, source)
     labelled = config.labels == "folders" and not tables
     read = _told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
-    rows: dict[int, Row] = {}
-    if tables and source is None:
-        raise Refused("labels: a table is read of a folder or an archive alone; this source has labels of its own")
-    for one, below in tables if source else ():
-        found, missing = table.matched(table.read(one, source or Path()), paths, below)
-        rows |= found
-        if missing:
-            read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")
+    rows = _rows(tables, source, paths, read) if source else {}
     if tables:
         read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, _ in tables]))
     keys, groups = _groups(paths, rows, config, read)
     strata = targets.strata(read.labels)
     splits = cutting.cut(read.splits, strata, groups, config.val_share, config.test_share, config.seed)
-    left_out = dict(read.left_out)
-
-    def leave_out(mask: np.ndarray, why: str) -> None:
-        if mask.any():
-            left_out[why] = [paths[i] for i in np.flatnonzero(mask).tolist()]
-            splits[mask] = ""
-
     if keys:
         held, apart = cutting.told_apart(splits, groups)
-        leave_out(held, "unlabelled, of a group that val or test has")
+        _leave_out(read, splits, paths, held, "unlabelled, of a group that val or test has")
         if apart:
             read.warnings.append(f"{apart:,} groups stand in two of the splits that the folders or the table give")
     alike = Duplicates() if digests is None else duplicates.find(digests, splits, read.labels, paths)
@@ -83,16 +66,42 @@ def assign(
     read.warnings.extend([*(f"{note}: {advice}" for note in alike.leaked), *alike.contradictions])
     read.notes.extend(alike.notes)
     if config.duplicates == "drop" and digests is not None:
-        leave_out(alike.dropped, "pixels that a split measured on has too")
+        _leave_out(read, splits, paths, alike.dropped, "pixels that a split measured on has too")
         if alike.near:
-            leave_out(alike.near_dropped, "nearly the pixels that a split measured on has")
+            _leave_out(read, splits, paths, alike.near_dropped, "nearly the pixels that a split measured on has")
         _refuse_empty(splits)
     read.warnings.extend(_nearly_all(read, splits))
     return Assigned(
-        splits=splits, labels=read.labels, classes=read.classes, left_out=left_out, notes=read.notes,
+        splits=splits, labels=read.labels, classes=read.classes, left_out=read.left_out, notes=read.notes,
         warnings=read.warnings, groups=len(np.unique(groups)) if keys else None, duplicates=alike,
         tables=[one.table for one, _ in tables],
     )  # fmt: skip
+
+
+def _tables(config: SourceConfig, source: Path | None) -> list[tuple[LabelTable, str]]:
+    """The tables that say labels, and the folder whose files each is about: the one that is given, else those found."""
+    if isinstance(config.labels, LabelTable):
+        if source is None:
+            raise Refused("labels: a table is read of a folder or an archive alone; this source has labels of its own")
+        return [(config.labels, "")]
+    return list(table.found_in(source)) if source is not None and config.labels == "folders" else []
+
+
+def _rows(tables: list[tuple[LabelTable, str]], source: Path, paths: Sequence[str], read: Layout) -> dict[int, Row]:
+    """The row of each image that has one, by its place; rows of no image are warned of."""
+    rows: dict[int, Row] = {}
+    for one, below in tables:
+        found, missing = table.matched(table.read(one, source), paths, below)
+        rows |= found
+        if missing:
+            read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")
+    return rows
+
+
+def _leave_out(read: Layout, splits: np.ndarray, paths: Sequence[str], which: np.ndarray, why: str) -> None:
+    if which.any():
+        read.left_out[why] = [paths[i] for i in np.flatnonzero(which).tolist()]
+        splits[which] = ""
 
 
 def _told(paths: Sequence[str], places: Sequence[Place], labelled: bool) -> Layout:
