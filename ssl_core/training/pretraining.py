@@ -72,7 +72,7 @@ def pretrain(
 ) -> Outcome:
     """Minimise the sum of an objective's terms over views of `images`, in place; goes on from the last checkpoint.
 
-    `labels`: as `data.targets` has them, [N] or [N, L], on the images' device where the objective needs them, else None.
+    `labels`: [N] or [N, L] as `data.targets` has them, on the images' device; None where the objective needs none.
     `record(step, epoch, values)` is given loss terms and diagnostics every `record_every` steps; on a resume, first all
     that were recorded before. Raises `Refused` where a batch cannot be made or does not fit into memory, or a loss is
     not finite.
