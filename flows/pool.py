@@ -17,8 +17,6 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
-    LogFilter,
-    LogFilterFlowRunId,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.deployments.flow_runs import arun_deployment
@@ -35,7 +33,14 @@ from ssl_core.errors import Refused
 POLL_SECONDS = 2.0
 ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED)
 NO_CLONE = "STOPGRAD_HOME of a worker names no clone of this project"
-ENTER = 'sh -c \'test -f "$STOPGRAD_HOME/dvc.yaml" || { echo "' + NO_CLONE + ": $STOPGRAD_HOME\" >&2; exit 1; }'"
+ENTER = (
+    'sh -c \'test -f "$STOPGRAD_HOME/dvc.yaml" || '
+    f'{{ said="{NO_CLONE}: ${{STOPGRAD_HOME:-it is not set}}"; '
+    'prefect api POST "/flow_runs/$PREFECT__FLOW_RUN_ID/set_state" --data '
+    r'"{\"force\": true, \"state\": {\"type\": \"FAILED\", \"message\": \"$said\"}}" >/dev/null; '
+    'echo "$said" >&2; exit 1; }\''
+)
+"""A worker's first step, as prefect.yaml has it: it gives the run a state that says why it cannot begin."""
 START = 'STOPGRAD_HOME="$PWD" prefect worker start --type process --limit 1 --pool'
 Say = Callable[[str], None]
 
@@ -104,7 +109,7 @@ class Spread:
             if run.state and run.state.is_completed():
                 completed.append(cell)
                 self.say(f"{cell} is done")
-            elif await crashed(client, run) and cell not in self.again and not self.refused:
+            elif run.state and run.state.is_crashed() and cell not in self.again and not self.refused:
                 self.again.add(cell)
                 self.say(f"the worker that ran {cell} is gone: it is started again")
                 await self._submit(client, cell)
@@ -116,7 +121,7 @@ class Spread:
         """Note it; where a clone refused, those that wait are withdrawn, as it would take and refuse one by one."""
         state = run.state
         withdrawn = bool(self.refused and state and state.is_cancelled())
-        why = "" if withdrawn else await without_clone(client, run) or _sentence(state)
+        why = "" if withdrawn else _sentence(state)
         self._undone(due[cell], why)
         self.say(f"{cell} is not done: {why or 'it was not started'}")
         if state and (state.name == REFUSED or NO_CLONE in why) and not self.refused:
@@ -183,22 +188,6 @@ async def deployed(client: PrefectClient, pool: str) -> UUID:
     )
     await end_silent(client, f"A silent cell of {pool} has crashed", made)
     return made
-
-
-async def crashed(client: PrefectClient, run: FlowRun) -> bool:
-    """Whether another try may do: the run's worker is gone, and not without a clone."""
-    return bool(run.state and run.state.is_crashed() and not await without_clone(client, run))
-
-
-async def without_clone(client: PrefectClient, run: FlowRun) -> str:
-    """That a worker has no clone: its first step, which looks for one, began and did not end. Else nothing.
-
-    The run's state has an exit code alone, and what the step printed stands in the worker's own output.
-    """
-    logs = await client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id])))
-    said = " ".join(log.message for log in logs)
-    began, ended = "step: run_shell_script" in said, "step 'run_shell_script' completed" in said
-    return NO_CLONE if began and not ended else ""
 
 
 def _sentence(state: State | None) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import json
-import os
 import re
 import shlex
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 import httpx
 import prefect
 import pytest
-from conftest import PROJECT, SMALL_SUITE, clone, edit
+from conftest import ENVIRONMENT, PROJECT, SMALL_SUITE, clone, edit
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
@@ -384,11 +383,12 @@ def test_the_form_has_every_suite_with_its_question_and_survives_a_broken_file(t
 def test_a_worker_of_the_page_looks_for_its_clone_as_one_of_a_pool_does() -> None:
     (enter, *_) = files.read(PROJECT / "prefect.yaml")["pull"]
     assert enter["prefect.deployments.steps.run_shell_script"]["script"] == pool.ENTER
-    for home, code in ((PROJECT, 0), (PROJECT / "tests", 1)):
-        done = subprocess.run(
-            shlex.split(pool.ENTER), env=os.environ | {"STOPGRAD_HOME": str(home)}, capture_output=True, text=True
-        )
-        assert (done.returncode, pool.NO_CLONE in done.stderr) == (code, bool(code))
+    nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT__FLOW_RUN_ID": "0"}
+    for home, code in ((str(PROJECT), 0), (str(PROJECT / "tests"), 1), ("", 1)):
+        environment = ENVIRONMENT | nowhere | {"STOPGRAD_HOME": home}
+        done = subprocess.run(shlex.split(pool.ENTER), env=environment, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert (f"{pool.NO_CLONE}: {home or 'it is not set'}" in done.stderr) == bool(code)
 
 
 def test_schedules_stay_as_their_user_left_them(monkeypatch: pytest.MonkeyPatch) -> None:
