@@ -1,6 +1,7 @@
 """What names alone make impossible is refused before the first image is decoded, which may take hours."""
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ssl_core.data.parquet import ParquetConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
 from ssl_core.data.table import LabelTable
+from ssl_core.data.webdataset import WebDatasetConfig
 from ssl_core.errors import Refused
 from tasks import lacking
 
@@ -96,6 +98,11 @@ def test_what_is_foreseen_is_what_is_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", train_images=drawn, train_labels=np.arange(12) % 2, test_images=drawn)
     rows = {"image": [(tmp_path / "photos/b/1.png").read_bytes()] * 100, "label": [i % 3 for i in range(100)]}
     pq.write_table(pa.table(rows), tmp_path / "train.parquet")
+    with tarfile.open(tmp_path / "shard-0.tar", "w") as shard:
+        for i in range(12):
+            (tmp_path / f"{i}.cls").write_text(f"{i % 2}")
+            shard.add(tmp_path / f"{i}.cls", f"{i:02}.cls")
+            shard.add(tmp_path / "photos/b/1.png", f"{i:02}.png")
     configs: list[data.DataConfig] = [
         FolderConfig(source="folder", path=str(tmp_path / "photos")),
         FolderConfig(source="folder", path=shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "photos")),
@@ -103,6 +110,7 @@ def test_what_is_foreseen_is_what_is_read(tmp_path: Path) -> None:
         NpzConfig(source="npz", path=str(tmp_path / "set.npz")),
         ParquetConfig(source="parquet", path=str(tmp_path / "train.parquet")),
         ParquetConfig(source="parquet", path=str(tmp_path / "train.parquet"), label=None),
+        WebDatasetConfig(source="webdataset", path=str(tmp_path / "shard-0.tar")),
     ]
     for config in configs:
         reading = data.read(config, tmp_path)

@@ -56,6 +56,7 @@ def read(config: WebDatasetConfig, raw: Path) -> Reading:
             yield from _images(shard, name, split, config, reading)
             reading.sources.append(described(shard, sha256(shard)))
 
+    reading.foreseen = lambda: [(sample, content.place) for sample, content in _again(pieces, config)]
     reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
     return reading
 
@@ -110,8 +111,12 @@ def _label(name: str, content: bytes, config: WebDatasetConfig) -> Label:
     return found if isinstance(found, float) and math.isfinite(found) else table_cells.class_name(found)
 
 
-def _loading(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
+def _again(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Encoded]]:
+    """The images of all shards, of which nothing is noted."""
     unseen = Reading(examples=iter(()))
     for shard, name, split in pieces:
-        for place, content in _images(shard, name, split, config, unseen):
-            yield place, lambda content=content: content
+        yield from _images(shard, name, split, config, unseen)
+
+
+def _loading(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
+    return ((sample, lambda content=content: content) for sample, content in _again(pieces, config))
