@@ -35,10 +35,10 @@ ENDED = (StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.C
 NO_CLONE = "STOPGRAD_HOME of a worker names no clone of this project"
 ENTER = (
     'sh -c \'test -f "$STOPGRAD_HOME/dvc.yaml" || '
-    f'{{ said="{NO_CLONE}: ${{STOPGRAD_HOME:-it is not set}}"; '
+    f'{{ said="{NO_CLONE}"; '
     'prefect api POST "/flow_runs/$PREFECT__FLOW_RUN_ID/set_state" --data '
     r'"{\"force\": true, \"state\": {\"type\": \"FAILED\", \"message\": \"$said\"}}" >/dev/null; '
-    'echo "$said" >&2; exit 1; }\''
+    'echo "$said: ${STOPGRAD_HOME:-it is not set}" >&2; exit 1; }\''
 )
 """A worker's first step, as prefect.yaml has it: it gives the run a state that says why it cannot begin."""
 START = 'STOPGRAD_HOME="$PWD" prefect worker start --type process --limit 1 --pool'

@@ -28,22 +28,20 @@ def main(variant: str, seed: str, images: str) -> None:
         atomic_folder(cell.folder("embed", images)) as folder,
         atomic_folder(cell.figures("embed", images)) as figures,
     ):
-        done: dict[tuple[str, str], np.ndarray] = {}
         for name in sorted(config.representations):
             made = weights.load(kept, name)
             (folder / name).mkdir()
             for split in ("train", "val", "test"):
                 shown = Images.of(data.images(split), made.mean, made.std, device)
-                before = done.get(("backbone", split)) if name == "projector" else None
-                if before is None:
+                before = folder / "backbone" / f"{split}.npy"
+                if name == "projector" and before.exists():  # which is nearly all of its work
+                    h = project(cast("nn.Sequential", made.network)[1], np.load(before, mmap_mode="r"), device)
+                else:
                     h = embed(made.network, shown, progress=f"{name}, {split}")
-                else:  # the projector's own part is little beside the backbone's
-                    h = project(cast("nn.Sequential", made.network)[1], before, device)
+                    observed.images = (observed.images or 0) + len(h)
                 if not np.isfinite(h).all():
                     raise Refused(f"the {name} of {cell.name} gives figures that are not finite: pretraining diverged")
                 np.save(folder / name / f"{split}.npy", h)
-                done[name, split] = h
-                observed.images = (observed.images or 0) + len(h)
         (figures / observations.IDENTITY).write_text(known)
 
 

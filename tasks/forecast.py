@@ -78,7 +78,7 @@ def _of(configs: Path, locked: dict[str, lock.Locked], notes: list[str]) -> Fore
         assert stage.cell is not None
         variant = seen.parsed((configs / f"{stage.cell.variant}.yaml").read_bytes())
         names = plan.variants[stage.cell.variant].representations
-        work = seen.work(stage.kind, variant, len(names), stage.images)
+        work = seen.work(stage.kind, variant, names, stage.images)
         kept = seen.size(work, done)
         if kept is None:
             kept = disk.kept(stage.kind, variant, names, stage.images, size)

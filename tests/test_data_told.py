@@ -198,14 +198,16 @@ def test_an_array_of_fractions_is_of_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        (arrays(np.arange(60).reshape(30, 2)), r"labels of images are \[30, 2\], and not all 0 or 1"),
+        (arrays(np.arange(60).reshape(30, 2)), r"30 images have labels \[30, 2\]; one class"),
+        (arrays(np.arange(60).reshape(60, 1, 1), images=np.zeros((30, 8, 8))), r"30 images have labels \[60, 1, 1\]"),
         (arrays(np.zeros((29, 2)), images=np.zeros((30, 8, 8))), r"30 images have labels \[29, 2\]"),
         (
             {"train_images": np.zeros((30, 8, 8)), "train_labels": np.zeros((30, 2)),
              "test_images": np.zeros((30, 8, 8)), "test_labels": np.zeros((30, 3))},
-            "labels have 2 and 3 columns",
+            "different lengths",
         ),
-        (arrays(np.zeros((30, 2))), "no label tells images apart"),
+        (arrays(np.zeros((30, 2))), "no image of the source has a label"),
+        (arrays(np.ones((30, 2))), "no label tells images apart"),
     ],
 )  # fmt: skip
 def test_labels_that_are_none_are_refused(said: dict[str, Any], sentence: str, tmp_path: Path) -> None:
@@ -232,19 +234,57 @@ def test_lists_of_a_column_are_several_labels_by_their_names(tmp_path: Path) -> 
     assert counts(made.card)["unlabelled"] == 12
 
 
-def test_several_columns_of_parquet_are_several_labels(tmp_path: Path) -> None:
-    columns = {"hat": [True, False, True] * 20, "tie": [1, 1, 0] * 20}
-    made = rows_of(tmp_path, columns, label=("hat", "tie"))
-    assert made.card.classes == ["hat", "tie"]
-    assert all_labels(made).sum(axis=0).tolist() == [40, 40]
-
-
-@pytest.mark.parametrize(("column", "said"), [("label", {}), ("age", {"number": "age"})])
-def test_a_column_of_numbers_is_of_numbers(column: str, said: dict[str, str], tmp_path: Path) -> None:
-    ages = [3.5, 4.0, None] * 20 if column == "label" else [3, 4, None] * 20
-    made = rows_of(tmp_path, {column: ages}, **said)
+def test_a_column_with_fractions_is_of_numbers(tmp_path: Path) -> None:
+    made = rows_of(tmp_path, {"label": [3.5, 4.0, None] * 20})
     assert made.card.target == "number"
-    assert sorted(set(all_labels(made))) == [ages[0], 4.0]
+    assert sorted(set(all_labels(made))) == [3.5, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        ([[0, 1], [1, 1, 0]] * 30, "different lengths"),
+        ([[0.5 * i, 1.0] for i in range(60)], "boxes, vectors and captions are none"),
+        ([[f"word {i}", "cat"] for i in range(60)], "hold 61 different things for 60 images"),
+        ([[], []] * 30, "no image of the source has a label"),
+    ],
+)
+def test_lists_that_hold_no_labels_are_refused(cells: list[Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=sentence):
+        rows_of(tmp_path, {"label": cells})
+
+
+@pytest.mark.parametrize(
+    ("cells", "target", "classes"),
+    [
+        ([[0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]] * 15, "labels", ["0", "1", "2"]),
+        ([[True, False], [False, True], [True, True]] * 20, "labels", ["0", "1"]),
+        ([[0, 1, 0], [1, 0, 0], [0, 0, 1]] * 20, "class", ["0", "1", "2"]),
+        ([["owl"], ["cat"], ["owl"]] * 20, "class", ["cat", "owl"]),
+        ([[1.0], [1.0, 2.0], ["", None]] * 20, "labels", ["1", "2"]),
+    ],
+)
+def test_lists_are_columns_or_hold_the_labels(cells: list[Any], target: str, classes: list[str]) -> None:
+    places = labelling.meant([Place.of("train", cell) for cell in cells])
+    splits = np.full(len(places), "train")
+    made = labelling.of_places(places, splits)
+    assert ("labels" if made else "class") == target
+    named = made.names if made else sorted({place.label for place in places if place.label})
+    assert named == classes
+
+
+def test_whole_numbers_are_classes_wherever_they_stand() -> None:
+    places = labelling.meant([Place.of("train", cell) for cell in (1, 2.0, "owl", None, float("nan"))])
+    assert [place.label for place in places] == ["1", "2", "owl", None, None]
+    assert {place.target for place in labelling.meant([Place.of("train", cell) for cell in (25, 25.5)])} == {25.0, 25.5}
+
+
+def test_labels_of_unlabelled_images_are_not_read() -> None:
+    said = [Place.of("train", ["a"]), Place.of("train", ["a", "b"]), Place.of("unlabelled", ["c"])]
+    made = labelling.of_places(labelling.meant(said), np.array(["train", "train", "unlabelled"]))
+    assert made is not None
+    assert made.labels.tolist() == [[0], [1], [-1]]
+    assert made.names == ["b"]
 
 
 def test_classes_of_a_column_with_gaps_have_no_point(tmp_path: Path) -> None:
@@ -269,5 +309,6 @@ def test_lists_and_numbers_of_samples_are_labels_and_numbers(said: list[Any], ta
 
 
 def test_images_with_different_kinds_of_labels_are_refused() -> None:
-    with pytest.raises(Refused, match="all must have the same"):
-        labelling.of_places([Place("", "a"), Place("", target=1.0)], np.array(["train", "train"]))
+    for cells in (["a", 1.5], ["a", ["b"]], [1, ["b"]]):
+        with pytest.raises(Refused, match="all must have the same"):
+            labelling.meant([Place.of("train", cell) for cell in cells])

@@ -106,6 +106,7 @@ def _leave_out(read: Layout, splits: np.ndarray, paths: Sequence[str], which: np
 
 def _told(paths: Sequence[str], places: Sequence[Place], labelled: bool) -> Layout:
     """What a source says of its images itself: classes, several labels each, or numbers."""
+    places = labelling.meant(places) if labelled else places
     read = layout.told(paths, places, labelled)
     found = labelling.of_places(places, read.splits) if labelled else None
     if found is None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ssl_core.data import layout
-from ssl_core.data.spellings import some, split_of
+from ssl_core.data.spellings import UNLABELLED, some, split_of
 from ssl_core.data.structure import Place
 from ssl_core.data.table import LabelTable, Row
+from ssl_core.data.table_cells import class_name
 from ssl_core.errors import Refused
 
 
@@ -39,20 +41,69 @@ def of_rows(rows: Mapping[int, Row], given: LabelTable, named: str, splits: np.n
             return _numbers(rows, given.columns[0], f"the column {given.number} of {named}", len(splits))
 
 
-def of_places(places: Sequence[Place], splits: np.ndarray) -> Labelling | None:
-    """Of images in their order, whose source says itself what each has; None where that is a class, or nothing.
+def meant(places: Sequence[Place]) -> list[Place]:
+    """With what the lists and numbers of a source are taken for, by all of them together; those of unlabelled for none.
 
-    Raises `Refused` as `of_rows`, and where images have different kinds of labels.
+    Numbers that are all whole are classes. Lists of one length of 0 and 1 are columns, with a 1 where the image has the
+    label of that number; any others hold the labels themselves. Where each list has one label, it is the class. Raises
+    `Refused` where images have different kinds of labels, or lists hold none.
     """
-    has = {type(place.target if place.label is None else place.label) for place in places} - {type(None)}
-    if has <= {str}:
-        return None
-    if len(has) > 1:
+    places = [Place(UNLABELLED) if place.split == UNLABELLED else place for place in places]
+    lists = [place.target for place in places if isinstance(place.target, tuple)]
+    numbers = [place.target for place in places if isinstance(place.target, int | float)]
+    texts = any(place.label is not None for place in places)
+    fractions = any(number % 1 for number in numbers)
+    if (lists and (numbers or texts)) or (fractions and texts):
         raise Refused("labels: some images have a class, and others several labels or a number; all must have the same")
-    rows = {i: Row(file="", label="", split="", group="", target=place.target) for i, place in enumerate(places)}
-    if has == {float}:
+    if lists:
+        named = _columns(lists) or _listed(lists)
+        one = all(len(labels) == 1 for labels in named.values())
+        return [
+            place if not isinstance(place.target, tuple)
+            else Place(place.split, named[place.target][0]) if one
+            else place._replace(target=named[place.target])
+            for place in places
+        ]  # fmt: skip
+    if fractions:
+        return [place if place.target is None else place._replace(target=float(place.target)) for place in places]  # pyright: ignore[reportArgumentType] (no lists here)
+    return [place if place.target is None else Place(place.split, class_name(place.target)) for place in places]
+
+
+def of_places(places: Sequence[Place], splits: np.ndarray) -> Labelling | None:
+    """Of images in their order, as they are `meant`; None where they have classes, or nothing. Raises as `of_rows`."""
+    if all(place.target is None for place in places):
+        return None
+    rows = {
+        i: Row(file="", label="", split="", group="", target=place.target)
+        for i, place in enumerate(places) if splits[i] != ""
+    }  # fmt: skip
+    if any(isinstance(place.target, float) for place in places):
         return _numbers(rows, "number", "the source", len(splits))
     return _several(rows, "the source", splits, [])
+
+
+def _columns(lists: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], tuple[str, ...]]:
+    """The numbers of the columns with a 1, as texts of one length, in their order then too; nothing where none are."""
+    widths = {len(one) for one in lists}
+    if len(widths) > 1 or max(widths) < 2 or not {cell for one in lists for cell in one} <= {0, 1}:
+        return {}
+    digits = len(str(max(widths) - 1))
+    return {one: tuple(f"{i:0{digits}}" for i, cell in enumerate(one) if cell) for one in set(lists)}
+
+
+def _listed(lists: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], tuple[str, ...]]:
+    """The labels in lists. Raises `Refused` where these are boxes, vectors or columns of unlike lengths."""
+    cells = {cell for one in lists for cell in one}
+    if cells <= {0, 1} and any(len(set(one)) < len(one) for one in lists):
+        raise Refused("labels: lists of 0 and 1 of the source have different lengths; columns of labels are as many")
+    named = {one: tuple(sorted({name for cell in one if (name := class_name(cell))})) for one in set(lists)}
+    kinds = {name for labels in named.values() for name in labels}
+    if any(isinstance(cell, float) and cell % 1 for cell in cells) or len(kinds) > max(10, len(lists) / 2):
+        raise Refused(
+            f"labels: lists of the source hold {len(kinds):,} different things for {len(lists):,} images, as "
+            f"{some(sorted(kinds))}: labels are read, and boxes, vectors and captions are none"
+        )
+    return named
 
 
 def _said(rows: Mapping[int, Row], splits: np.ndarray) -> list[tuple[str, int, Row]]:
@@ -80,6 +131,8 @@ def _several(rows: Mapping[int, Row], named: str, splits: np.ndarray, columns: l
     if not columns:
         said, notes, apart = layout.spelled_alike(Place(split, one) for split, _, those in there for one in those)
     names = columns or sorted(set(said.values()))
+    if not names:
+        raise Refused(f"labels: no image of {named} has a label")
     numbers = {name: i for i, name in enumerate(names)}
     labels = np.full((len(splits), len(names)), -1, dtype=np.int8)
     for _, place, those in there:

@@ -9,14 +9,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from ssl_core.data import opening, table_cells
+from ssl_core.data import opening
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.spellings import EVERY
-from ssl_core.data.structure import Label, Place
+from ssl_core.data.structure import Place
 from ssl_core.errors import Refused
 
 
@@ -41,15 +41,15 @@ def read(config: NpzConfig, raw: Path) -> Reading:
         )
     for name in names:
         _check(path.name, arrays, name)
-    images, labels = {name: arrays[name] for name in names}, _labels(path.name, arrays, names)
-    reading = Reading(examples=iter(()), count=sum(map(len, images.values())))
+    labels = {name: None if config.labels == "none" else _labels(path.name, arrays, name) for name in names}
+    reading = Reading(examples=iter(()), count=sum(len(arrays[name]) for name in names))
 
     def examples() -> Iterator[tuple[str, Encoded]]:
-        yield from _images(images, labels)
+        yield from _images(arrays, labels)
         reading.sources.append(described(path, sha256(path)))
 
-    reading.foreseen = lambda: [(place, content.place) for place, content in _images(images, labels)]
-    reading.examples = opening.ranged(examples(), config, lambda: _loading(images, labels))
+    reading.foreseen = lambda: [(place, content.place) for place, content in _images(arrays, labels)]
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(arrays, labels))
     return reading
 
 
@@ -62,68 +62,36 @@ def _opened(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check(file: str, arrays: dict[str, np.ndarray], name: str) -> None:
-    images, labels = arrays[name], arrays.get(name.replace("images", "labels"))
+    images = arrays[name]
     if images.ndim not in (3, 4) or images.dtype.kind not in "uifb":
         raise Refused(f"{file}: {name} is {images.dtype} {list(images.shape)}; numbers [N, H, W(, channels)] are read")
+
+
+def _labels(file: str, arrays: dict[str, np.ndarray], name: str) -> list[Any] | None:
+    """Those of some images: texts, numbers, or lists of 0 and 1."""
+    images, labels = arrays[name], arrays.get(name.replace("images", "labels"))
     if labels is None:
-        return
-    if labels.ndim not in (1, 2) or len(labels) != len(images) or labels.size < len(labels):
+        return None
+    if labels.size == len(images):
+        return labels.reshape(-1).tolist()
+    if labels.ndim != 2 or len(labels) != len(images) or not np.isin(labels, (0, 1)).all():
         raise Refused(
-            f"{file}: {len(images)} {name} have labels {list(labels.shape)}; a row of labels an image is read"
+            f"{file}: {len(images)} {name} have labels {list(labels.shape)}; one class or number an image is read, and "
+            "of several labels a column each, 1 where an image has it and 0 where not"
         )
-    if _several(labels) and not np.isin(labels, (0, 1)).all():
-        raise Refused(
-            f"{file}: the labels of {name} are {list(labels.shape)}, and not all 0 or 1: one class or one number an "
-            "image is read, and of several labels a column each, 1 where an image has it and 0 where not"
-        )
+    return labels.tolist()
 
 
-def _several(labels: np.ndarray) -> bool:
-    return labels.ndim == 2 and labels.shape[1] > 1
-
-
-def _labels(file: str, arrays: dict[str, np.ndarray], names: list[str]) -> dict[str, list[Label]]:
-    """What each image of some arrays has, by the array's name."""
-    labels = {name: arrays[label] for name in names if (label := name.replace("images", "labels")) in arrays}
-    widths = {array.shape[1] if _several(array) else 1 for array in labels.values()}
-    if len(widths) > 1:
-        raise Refused(f"{file}: labels have {' and '.join(map(str, sorted(widths)))} columns; all splits need as many")
-    if widths - {1}:
-        one = all((array.sum(axis=1) == 1).all() for array in labels.values())
-        return {name: _classes(array.argmax(axis=1)) if one else _marked(array) for name, array in labels.items()}
-    columns = {name: array.reshape(-1) for name, array in labels.items()}
-    read = _numbers if any(_fractions(column) for column in columns.values()) else _classes
-    return {name: read(column) for name, column in columns.items()}
-
-
-def _fractions(column: np.ndarray) -> bool:
-    return column.dtype.kind == "f" and bool((column[np.isfinite(column)] % 1 != 0).any())
-
-
-def _classes(column: np.ndarray) -> list[Label]:
-    return [table_cells.class_name(value) for value in column.tolist()]
-
-
-def _numbers(column: np.ndarray) -> list[Label]:
-    return [float(value) if np.isfinite(value) else None for value in column]
-
-
-def _marked(labels: np.ndarray) -> list[Label]:
-    """The numbers of the columns with a 1, of one length, so that their order as text is theirs."""
-    width = len(str(labels.shape[1] - 1))
-    return [tuple(f"{i:0{width}}" for i in np.flatnonzero(row)) for row in labels]
-
-
-def _images(arrays: dict[str, np.ndarray], labels: dict[str, list[Label]]) -> Iterator[tuple[str, Encoded]]:
-    for name in arrays:
-        split, said = name.removesuffix("images").rstrip("_"), labels.get(name)
+def _images(arrays: dict[str, np.ndarray], labels: dict[str, list[Any] | None]) -> Iterator[tuple[str, Encoded]]:
+    for name, said in labels.items():
+        split = name.removesuffix("images").rstrip("_")
         for i, image in enumerate(arrays[name]):
-            place = Place.of(split, said[i] if said else None)
+            place = Place.of(split, None if said is None else said[i])
             shown = image.astype(np.uint8) * 255 if image.dtype == bool else image
             yield f"{split}/{i:07}" if split else f"{i:07}", Encoded(shown, place=place)
 
 
 def _loading(
-    arrays: dict[str, np.ndarray], labels: dict[str, list[Label]]
+    arrays: dict[str, np.ndarray], labels: dict[str, list[Any] | None]
 ) -> Iterator[tuple[str, Callable[[], Encoded]]]:
     return ((place, lambda content=content: content) for place, content in _images(arrays, labels))

@@ -1,18 +1,14 @@
 """Images in parquet files, as Hugging Face's data sets lie on disk: a row an image, the encoded bytes in a column."""
 
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from ssl_core.data import opening, spellings, table_cells
+from ssl_core.data import opening, spellings
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
-from ssl_core.data.structure import Label, Place
+from ssl_core.data.structure import Place
 from ssl_core.errors import Refused
 
 if TYPE_CHECKING:
@@ -20,16 +16,15 @@ if TYPE_CHECKING:
 
 ROWS = 64
 """Rows that are read at once."""
-Piece = tuple[Path, PurePosixPath, str, Sequence[Label]]
-"""A file, its path below the folder of all, its split, and what each row is labelled with."""
+Piece = tuple[Path, PurePosixPath, str]
+"""A file, its path below the folder of all, and its split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParquetConfig(SourceConfig):
     """`path`: a parquet file, or a folder of such; `image` and `label` are columns, `label: null` where there is none.
 
-    A label that is a list is several labels; so are several columns, `label: [COLUMN, COLUMN]`, each of one label that
-    an image has (1, true, yes) or not. Labels that are not all whole are numbers, as are those of the column `number`.
+    A label that is a list is several labels, and those that are numbers and not all whole are numbers.
     A file's split is what its name says beside numbers, `test-00000-of-00001.parquet`, or a folder that it lies in;
     where no name says one, all are one pool.
     """
@@ -37,15 +32,7 @@ class ParquetConfig(SourceConfig):
     source: Literal["parquet"]
     path: str
     image: str = "image"
-    label: str | tuple[str, ...] | None = "label"
-    number: str | None = None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that say what an image is labelled with."""
-        if self.number is not None:
-            return (self.number,)
-        return (self.label,) if isinstance(self.label, str) else self.label or ()
+    label: str | None = "label"
 
 
 def read(config: ParquetConfig, raw: Path) -> Reading:
@@ -57,14 +44,16 @@ def read(config: ParquetConfig, raw: Path) -> Reading:
     counts = [_opened(file, config).metadata.num_rows for file in files]
     reading = Reading(examples=iter(()), count=sum(counts))
     names = [PurePosixPath(file.relative_to(path if path.is_dir() else path.parent)) for file in files]
-    pieces = list(zip(files, names, spellings.splits_of_files(names), _labels(path.name, files, config), strict=True))
+    pieces = list(zip(files, names, spellings.splits_of_files(names), strict=True))
 
     def examples() -> Iterator[tuple[str, Encoded]]:
-        for piece in pieces:
-            yield from _rows(piece, config)
-            reading.sources.append(described(piece[0], sha256(piece[0])))
+        for file, name, split in pieces:
+            yield from _rows(file, name, split, config)
+            reading.sources.append(described(file, sha256(file)))
 
-    reading.foreseen = lambda: [told for piece in pieces for told in _told(piece)]
+    reading.foreseen = lambda: [
+        (path, place) for file, name, split in pieces for path, place, _ in _told(file, name, split, config, [])
+    ]
     reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
     return reading
 
@@ -77,65 +66,43 @@ def _opened(file: Path, config: ParquetConfig) -> "ParquetFile":
         opened = ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise Refused(f"{file} cannot be read as parquet ({str(error).splitlines()[0]})") from None
-    there = opened.schema_arrow.names
-    key = "label" if config.number is None else "number"
-    for key, column in (("image", config.image), *((key, column) for column in config.columns)):
-        if column not in there:
-            raise Refused(f"{file.name} has no column {column}, but {', '.join(there)}: say which is `{key}:`")
+    columns = opened.schema_arrow.names
+    for key, column in (("image", config.image), ("label", config.label)):
+        if column is not None and column not in columns:
+            raise Refused(f"{file.name} has no column {column}, but {', '.join(columns)}: say which is `{key}:`")
     return opened
 
 
-def _labels(named: str, files: Sequence[Path], config: ParquetConfig) -> list[Sequence[Label]]:
-    """What each row of each file is labelled with; `named`: all files in a word."""
-    opened = [_opened(file, config) for file in files]
-    if not config.columns:
-        return [[None] * file.metadata.num_rows for file in opened]
-    per_file = [file.read(columns=[*config.columns]).to_pylist() for file in opened]
-    cells = [row for rows in per_file for row in rows]
-    if config.number is not None:
-        labels = table_cells.numbers(cells, config.number, named)
-    elif isinstance(config.label, str):
-        classes = [_classes(file.schema_arrow.metadata or {}, config.label) for file in opened]
-        for rows, names in zip(per_file, classes, strict=True):
-            for row in rows:
-                row[config.label] = _named(row[config.label], names)
-        labels = _of_one_column(cells, config.label, named)
-    else:
-        labels = table_cells.marked(cells, config.columns, named)
-    ends = np.cumsum([0, *map(len, per_file)])
-    return [labels[start:end] for start, end in pairwise(ends)]
+def _rows(file: Path, name: PurePosixPath, split: str, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
+    for path, place, found in _told(file, name, split, config, [config.image]):
+        yield path, replace(_content(found[config.image], path), place=place)
 
 
-def _of_one_column(cells: table_cells.Cells, column: str, named: str) -> Sequence[Label]:
-    """Several labels where cells are lists, numbers where they are not all whole; else classes."""
-    said = [row[column] for row in cells]
-    if any(isinstance(cell, list) for cell in said):
-        return table_cells.parted(cells, column, ",")
-    if any(isinstance(cell, float) and math.isfinite(cell) and cell % 1 for cell in said):
-        return table_cells.numbers(cells, column, named)
-    return [table_cells.class_name(cell) for cell in said]
+def _told(
+    file: Path, name: PurePosixPath, split: str, config: ParquetConfig, columns: list[str]
+) -> Iterator[tuple[str, Place, dict[str, Any]]]:
+    """Each row's path, its split and label, and what it has in some columns."""
+    opened = _opened(file, config)
+    names = _classes(opened.schema_arrow.metadata or {}, config.label)
+    row = 0
+    for batch in opened.iter_batches(ROWS, columns=[*columns, *([config.label] if config.label else [])]):
+        for found in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
+            label = found[config.label] if config.label else None
+            yield (
+                f"{name.with_suffix('')}-{row:07}",
+                Place.of(split, _named(label, names)),
+                found,
+            )
+            row += 1
 
 
-def _named(cell: Any, names: Sequence[str]) -> Any:
-    """A cell whose numbers of classes are their names."""
-    if isinstance(cell, list):
-        return [_named(one, names) for one in cell]
-    return names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else cell
-
-
-def _rows(piece: Piece, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
-    told = _told(piece)
-    for batch in _opened(piece[0], config).iter_batches(ROWS, columns=[config.image]):
-        for found in batch.to_pylist():
-            path, place = next(told)
-            yield path, replace(_content(found[config.image], path), place=place)
-
-
-def _told(piece: Piece) -> Iterator[tuple[str, Place]]:
-    """Each row's path, and its split and label."""
-    _, name, split, labels = piece
-    for row, label in enumerate(labels):
-        yield f"{name.with_suffix('')}-{row:07}", Place.of(split, label)
+def _named(label: Any, names: list[str]) -> Any:
+    """With the names of classes for their numbers, which a column with gaps has with a point."""
+    if isinstance(label, list):
+        return [_named(one, names) for one in label]
+    if isinstance(label, int | float) and label in range(len(names)):
+        return str(names[int(label)])
+    return label
 
 
 def _content(cell: Any, name: str) -> Encoded:
@@ -149,7 +116,7 @@ def _content(cell: Any, name: str) -> Encoded:
     return Encoded(b"", name, trouble=f"the row holds {type(cell).__name__}, and an image file's bytes are read")
 
 
-def _classes(metadata: dict[bytes, bytes], label: str) -> list[str]:
+def _classes(metadata: dict[bytes, bytes], label: str | None) -> list[str]:
     """The names of the classes that Hugging Face keeps beside the numbers; of a list, those of what is in it."""
     try:
         kind = json.loads(metadata[b"huggingface"])["info"]["features"][label]
@@ -160,6 +127,6 @@ def _classes(metadata: dict[bytes, bytes], label: str) -> list[str]:
 
 
 def _loading(pieces: list[Piece], config: ParquetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
-    for piece in pieces:
-        for place, content in _rows(piece, config):
+    for file, name, split in pieces:
+        for place, content in _rows(file, name, split, config):
             yield place, lambda content=content: content

@@ -3,10 +3,11 @@
 Where names contradict each other nothing is guessed: it is refused, with what was seen and how to say what is meant.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ssl_core.data import spellings
 from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, split_of
@@ -19,25 +20,30 @@ Kind = Literal["split/class", "class/split", "class", "flat"]
 Rest = dict[Folder, Folder]
 """Of each folder, the parts that have not been read yet."""
 SIDE = "masks, labels and the like beside the images"
-Label = str | tuple[str, ...] | float | None
-"""An image's class, its labels, its number, or nothing."""
+Cell = tuple[Any, ...] | float | None
+"""A list or a number, as a source has it."""
 
 
 class Place(NamedTuple):
     """What a folder's images are; where `why` says something, they are not read.
 
-    `label`: their class. `target`: the labels or the number that a source says of an image instead.
+    `label`: their class. `target`: what a source says of an image instead, a list or a number: `labelling` reads it.
     """
 
     split: str = TRAIN
     label: str | None = None
     why: str = ""
-    target: tuple[str, ...] | float | None = None
+    target: Cell = None
 
     @classmethod
-    def of(cls, split: str, label: Label) -> "Place":
-        """Of a split, with what the source says of the image."""
-        return cls(split, label) if isinstance(label, str) else cls(split, target=label)
+    def of(cls, split: str, cell: Any) -> "Place":
+        """Of a split, with what the source says of the image: a text, a list, a number; or what is nothing."""
+        if isinstance(cell, list | tuple):
+            return cls(split, target=tuple(str(one) if isinstance(one, list | dict) else one for one in cell))
+        if isinstance(cell, int | float) and not isinstance(cell, bool):
+            return cls(split, target=cell if math.isfinite(cell) else None)
+        text = "" if cell is None else str(cell)
+        return cls(split, text if text.strip() else None)
 
 
 @dataclass

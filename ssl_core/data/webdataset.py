@@ -1,16 +1,15 @@
 """WebDataset shards: tars in which the files of a sample follow each other, `0.jpg` its image and `0.cls` its class."""
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
-from ssl_core.data import archives, kinds, opening, spellings, table_cells
-from ssl_core.data.files import contents
+from ssl_core.data import archives, kinds, opening, spellings
+from ssl_core.data.files import File, contents
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
-from ssl_core.data.structure import Label, Place
+from ssl_core.data.structure import Place
 from ssl_core.errors import Refused
 
 LABELS = {".cls", ".json", ".txt"}
@@ -22,8 +21,9 @@ Piece = tuple[Path, PurePosixPath, str]
 
 @dataclass(frozen=True, kw_only=True)
 class WebDatasetConfig(SourceConfig):
-    """`path`: a shard, or a folder of them; `label`: the key of the class in a sample's .json, if there is no .cls;
-    a list is several labels, and a number with a point is one.
+    """`path`: a shard, or a folder of them; `label`: the key of the label in a sample's .json, if there is no .cls.
+
+    A list is several labels, and numbers that are not all whole are numbers.
 
     A shard's split is what its name says beside numbers, `test-000000.tar`, or a folder that it lies in; where no name
     says one, all are one pool.
@@ -38,7 +38,7 @@ class WebDatasetConfig(SourceConfig):
 class _Sample:
     key: str
     image: Encoded | None = None
-    label: Label = None
+    label: Any = None
 
 
 def read(config: WebDatasetConfig, raw: Path) -> Reading:
@@ -56,16 +56,30 @@ def read(config: WebDatasetConfig, raw: Path) -> Reading:
             yield from _images(shard, name, split, config, reading)
             reading.sources.append(described(shard, sha256(shard)))
 
-    reading.foreseen = lambda: [(sample, content.place) for sample, content in _again(pieces, config)]
+    reading.foreseen = lambda: [(sample, content.place) for sample, content in _again(pieces, config, _unread)]
     reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
     return reading
 
 
+def _read(file: File, reading: Reading) -> Encoded | None:
+    return next((content for _, content in contents(file, reading)), None)
+
+
+def _unread(file: File, reading: Reading) -> Encoded | None:
+    """An image of which its name and its place are asked alone: a tar's reader goes past it."""
+    return Encoded(b"", file.names[0])
+
+
 def _images(
-    shard: Path, name: PurePosixPath, split: str, config: WebDatasetConfig, reading: Reading
+    shard: Path,
+    name: PurePosixPath,
+    split: str,
+    config: WebDatasetConfig,
+    reading: Reading,
+    image: Callable[[File, Reading], Encoded | None] = _read,
 ) -> Iterator[tuple[str, Encoded]]:
     with archives.refusing_damage(shard):
-        for sample in _samples(shard, config, reading):
+        for sample in _samples(shard, config, reading, image):
             if sample.image is None:
                 reading.leave_out("samples without an image", f"{shard.name}/{sample.key}")
                 continue
@@ -73,7 +87,9 @@ def _images(
     reading.folders.clear()  # these are of one shard, and no folders of the images
 
 
-def _samples(shard: Path, config: WebDatasetConfig, reading: Reading) -> Iterator[_Sample]:
+def _samples(
+    shard: Path, config: WebDatasetConfig, reading: Reading, image: Callable[[File, Reading], Encoded | None]
+) -> Iterator[_Sample]:
     sample = None
     for file in archives.files(shard, reading):
         place = PurePosixPath(file.names[0])
@@ -85,37 +101,35 @@ def _samples(shard: Path, config: WebDatasetConfig, reading: Reading) -> Iterato
             sample = _Sample(key)
         if kinds.suffix(place.name) in LABELS and file.size < LARGEST_LABEL:
             with file.open() as opened:
-                found = _label(place.name, opened.read(), config)
-                sample.label = sample.label if found is None else found
+                sample.label = _label(place.name, opened.read(), config, sample.label)
         elif kinds.called_image(place.name) and sample.image is None:
-            sample.image = next((content for _, content in contents(file, reading)), None)
+            sample.image = image(file, reading)
         else:
             reading.leave_out("files of a sample beside its first image and its class", f"{shard.name}/{place}")
     if sample:
         yield sample
 
 
-def _label(name: str, content: bytes, config: WebDatasetConfig) -> Label:
-    """What a file of a sample says of it; a .txt is a caption, and says nothing."""
-    if name.endswith(".txt"):
-        return None
+def _label(name: str, content: bytes, config: WebDatasetConfig, said: Any) -> Any:
+    """What a sample's files say of it, with this one; `said` by those before. A .txt is a caption, and says nothing."""
     text = content.decode(errors="replace").strip()
-    if not name.endswith(".json"):
-        return text or None
+    if name.endswith(".cls"):
+        return text or said
+    if name.endswith(".txt") or said is not None:
+        return said
     try:
-        found = json.loads(text).get(config.label)
+        return json.loads(text).get(config.label)
     except (ValueError, AttributeError):
         return None
-    if isinstance(found, list):
-        return tuple(sorted({str(one) for one in found}))
-    return found if isinstance(found, float) and math.isfinite(found) else table_cells.class_name(found)
 
 
-def _again(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Encoded]]:
+def _again(
+    pieces: list[Piece], config: WebDatasetConfig, image: Callable[[File, Reading], Encoded | None] = _read
+) -> Iterator[tuple[str, Encoded]]:
     """The images of all shards, of which nothing is noted."""
     unseen = Reading(examples=iter(()))
     for shard, name, split in pieces:
-        yield from _images(shard, name, split, config, unseen)
+        yield from _images(shard, name, split, config, unseen, image)
 
 
 def _loading(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:

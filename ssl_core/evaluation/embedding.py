@@ -8,13 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ssl_core.augmentation import normalise
-from ssl_core.evaluation.folding import folded
-from ssl_core.precision import autocast, computed
+from ssl_core.precision import autocast
 from ssl_core.progress import Bar
 
 BATCH = 256
-FEW, MANY = 8, 1024
-"""Images that suffice to see a network work, and that make it worthwhile to fold its batch normalisations."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,24 +53,23 @@ def embed(network: nn.Module, images: Images, progress: str = "") -> np.ndarray:
     """The network's outputs, float32 [N, D]; `progress` names a progress bar.
 
     The network is put into evaluation mode on the images' device. It runs in the type that the device computes in,
-    so that the figures' last digits depend on that, as they do on batch normalisations that are folded into
-    convolutions: in float32, where the images are many.
+    so that the figures' last digits depend on that.
     """
-    network = on_device(network, images.device).eval()
-    if len(images) >= MANY and computed(images.device) == torch.float32:
-        with torch.inference_mode():
-            network = folded(network, images.batch(slice(0, FEW)))
+    on_device(network, images.device).eval()
     starts = range(0, len(images), BATCH)
     bar = Bar(starts, len(starts), "batch", name=progress, shown=bool(progress))
     return np.concatenate([outputs(network, images, slice(start, start + BATCH)) for start in bar])
 
 
 def project(head: nn.Module, h: np.ndarray, device: torch.device) -> np.ndarray:
-    """What a projector makes of representations float32 [N, D], as the network of both makes it of the images."""
-    head = head.to(device).eval()
+    """What a projector makes of representations float32 [N, D], which may be a memory map: as of the images."""
+    head.to(device).eval()
+    made = []
     with torch.inference_mode(), autocast(device):
-        parts = [head(part.to(device)).float().cpu() for part in torch.from_numpy(h).split(BATCH)]
-    return torch.cat(parts).numpy()
+        for start in range(0, len(h), BATCH):
+            part = torch.from_numpy(h[start : start + BATCH].copy()).to(device)
+            made.append(head(part).float().cpu().numpy())
+    return np.concatenate(made)
 
 
 def outputs(network: nn.Module, images: Images, which: slice) -> np.ndarray:

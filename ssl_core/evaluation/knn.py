@@ -56,7 +56,7 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     rows, count = values.shape
     groups = count // GROUP
-    if groups < 2 * k:
+    if groups <= 2 * k:
         found, positions = values.topk(k, dim=1)
         return found, positions
     whole = groups * GROUP

@@ -51,13 +51,14 @@ Likes = dict[tuple[str, str], list[Seen]]
 """What was seen, by its kind and each of its likenesses."""
 
 
-def work(kind: str, variant: Config, representations: int, images: str) -> Work:
-    """What a stage of a kind has to do for a variant on a data set."""
+def work(kind: str, variant: Config, representations: list[str], images: str) -> Work:
+    """What a stage of a kind has to do for a variant on a data set; a projector's part of an embedding is little."""
     count, amount = counted(images), 0.0
     if kind == "pretrain":
         amount = views(variant) * (count.get("train", 0) + count.get("unlabelled", 0))
     elif kind in ("embed", "probe"):
-        amount = float(representations * sum(count.get(split, 0) for split in ("train", "val", "test")))
+        made = {*representations} - ({"projector"} if kind == "embed" and "backbone" in representations else set())
+        amount = float(len(made) * sum(count.get(split, 0) for split in ("train", "val", "test")))
     around = json.dumps([images, variant["backbone"], variant["compute"]])
     trained = "trained" if views(variant) else "untrained"
     objective = variant["objective"]
@@ -111,7 +112,7 @@ def read(locked: dict[str, Locked]) -> Likes:
         embedded = {"representations": [""]} if kind == "pretrain" else config(of_embed, stage.deps.get(of_embed, ""))
         if pretrained and embedded:
             made = Seen(
-                work=work(kind, pretrained, len(embedded["representations"]), _images(stage)),
+                work=work(kind, pretrained, embedded["representations"], _images(stage)),
                 seconds=observed["seconds"] + observed.get("overhead_seconds", 0.0),
                 size=sum(size for out, size in stage.sizes.items() if Path(out).parts[0] == MADE.name),
             )
