@@ -234,6 +234,12 @@ def test_lists_of_a_column_are_several_labels_by_their_names(tmp_path: Path) -> 
     assert counts(made.card)["unlabelled"] == 12
 
 
+def test_of_named_classes_minus_one_is_none(tmp_path: Path) -> None:
+    features = '{"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}'
+    made = rows_of(tmp_path, {"label": [0, 1, -1] * 20}, features)
+    assert (made.card.classes, counts(made.card)["unlabelled"]) == (["cat", "dog"], 20)
+
+
 def test_a_column_with_fractions_is_of_numbers(tmp_path: Path) -> None:
     made = rows_of(tmp_path, {"label": [3.5, 4.0, None] * 20})
     assert made.card.target == "number"

@@ -97,12 +97,12 @@ def _told(
 
 
 def _named(label: Any, names: list[str]) -> Any:
-    """With the names of classes for their numbers, which a column with gaps has with a point."""
+    """With the names of classes for their numbers, which a column with gaps has with a point; -1 is none of them."""
     if isinstance(label, list):
         return [_named(one, names) for one in label]
     if isinstance(label, int | float) and label in range(len(names)):
         return str(names[int(label)])
-    return label
+    return None if names and label == -1 else label
 
 
 def _content(cell: Any, name: str) -> Encoded:
