@@ -1,20 +1,14 @@
 """A run as the page starts it: serves the project, has the worker run the pipeline, and ends as that ends."""
 
-import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
 
 import httpx
+from ports import free_port
 
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
 
 
 def ended(server: subprocess.Popen[str], run: str) -> str:

@@ -7,7 +7,6 @@ Most are of stages that write slowly and compute nothing; `make torture` kills a
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import httpx
 import pytest
 from conftest import ENVIRONMENT, PROJECT, clone
 from left import left
+from ports import free_port
 from ruamel.yaml import YAML
 from trial import LOADERS, SERVED, STAGES, VICTIMS, Trial, runs, state
 
@@ -82,9 +82,7 @@ class Prefect:
     """A server of Prefect's, which can be killed and started again."""
 
     def __init__(self, home: Path) -> None:
-        with socket.socket() as tried:
-            tried.bind(("127.0.0.1", 0))
-            self.port = tried.getsockname()[1]
+        self.port = free_port()
         self.home, self.api = home, f"http://127.0.0.1:{self.port}/api"
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import httpx
 import pytest
 from conftest import ENVIRONMENT, SMALL_SUITE, clone, edit
 from left import left
+from ports import free_port
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -25,12 +25,6 @@ BY_DEPLOYMENT = "/deployments/name/stopgrad/pipeline"
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 RUN_SECONDS = 600
 ASKING = httpx.Client(timeout=60)
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
