@@ -65,7 +65,10 @@ def meant(places: Sequence[Place]) -> list[Place]:
             for place in places
         ]  # fmt: skip
     if fractions:
-        return [place if place.target is None else place._replace(target=float(place.target)) for place in places]  # pyright: ignore[reportArgumentType] (no lists here)
+        return [
+            place._replace(target=float(place.target)) if isinstance(place.target, int | float) else place
+            for place in places
+        ]
     return [place if place.target is None else Place(place.split, class_name(place.target)) for place in places]
 
 
