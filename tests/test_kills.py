@@ -1,7 +1,8 @@
 """Killed at any instant, a suite leaves nothing that writes, and the next run ends as one that nobody disturbed.
 
 Kill -9 of a command, its DVC, a stage, a stage's own process, a worker, a server, or all at once, drawn from a seed.
-Most are of stages that write slowly and compute nothing; `make torture` kills a hundred times, and real stages.
+Twenty are of stages that write slowly and compute nothing; `make torture` kills what is served too, and a hundred times
+real stages.
 """
 
 import os
@@ -26,8 +27,8 @@ from trial import LOADERS, SERVED, STAGES, VICTIMS, Trial, runs, state
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells of a death"),
-    pytest.mark.skipif("STOPGRAD_LONG" not in os.environ, reason="takes minutes: make torture runs it"),
 ]
+LONG = pytest.mark.skipif("STOPGRAD_LONG" not in os.environ, reason="takes minutes: make torture runs it")
 TORTURE = int(os.environ.get("STOPGRAD_KILLS", "0"))
 """How many kills of real stages `make torture` asks for."""
 SLOW = STAGES[2:]
@@ -75,7 +76,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Slow:
 
 
 def test_repro_is_killed_at_any_instant(slow: Slow, tmp_path: Path) -> None:
-    slow.trial(REPRO, 1, VICTIMS | LOADERS).kill(slow.copied(tmp_path / "killed"), 12)
+    slow.trial(REPRO, 0.4, VICTIMS | LOADERS).kill(slow.copied(tmp_path / "killed"), 14)
 
 
 class Prefect:
@@ -131,14 +132,16 @@ def prefect(one: Prefect) -> Prefect:
 
 def test_the_flow_is_killed_at_any_instant(slow: Slow, prefect: Prefect, tmp_path: Path) -> None:
     server = {"PREFECT_API_URL": prefect.api}
-    slow.trial(FLOW, 2, VICTIMS | LOADERS, environment=server).kill(slow.copied(tmp_path / "killed"), 5)
+    slow.trial(FLOW, 0.6, VICTIMS | LOADERS, environment=server).kill(slow.copied(tmp_path / "killed"), 6)
 
 
+@LONG
 def test_what_is_served_is_killed_at_any_instant(slow: Slow, tmp_path: Path) -> None:
     """A run that a worker has: with the worker, the servers or `make serve` itself its stages end too."""
-    slow.trial(SERVE, 3, SERVED, begun="the run begins").kill(slow.copied(tmp_path / "killed"), 6)
+    slow.trial(SERVE, 1.5, SERVED, begun="the run begins").kill(slow.copied(tmp_path / "killed"), 6)
 
 
+@LONG
 @pytest.mark.parametrize("seconds", [30, None], ids=["for 30 s", "for good"])
 def test_a_server_that_is_gone_takes_no_work_with_it(
     slow: Slow, prefect: Prefect, tmp_path: Path, seconds: float | None
@@ -174,6 +177,7 @@ def test_a_server_that_is_gone_takes_no_work_with_it(
         assert took < 60 + slow.seconds
 
 
+@LONG
 def test_a_real_pretraining_is_killed_at_any_instant(finished: Path, tmp_path: Path) -> None:
     """Of one cell alone: what stands on it is as it was, where its weights are."""
     template, project = tmp_path / "template", tmp_path / "killed"
@@ -187,7 +191,7 @@ def test_a_real_pretraining_is_killed_at_any_instant(finished: Path, tmp_path: P
     for made in ("cells", "figures"):
         shutil.rmtree(template / made / "simclr-0" / "pretrain")
     shutil.copytree(template, project, symlinks=True)
-    Trial(template, REPRO, 9, expected, VICTIMS).kill(project, 4)
+    Trial(template, REPRO, 6, expected, VICTIMS).kill(project, 4)
     assert runs(project) == runs(finished)
 
 
@@ -196,7 +200,7 @@ def test_all_real_stages_in_a_flow_are_killed_at_any_instant(finished: Path, pre
     template, project = clone(tmp_path / "template"), tmp_path / "killed"
     shutil.copytree(template, project, symlinks=True)
     server = {"PREFECT_API_URL": prefect.api}
-    Trial(template, FLOW, 60, state(finished), VICTIMS, server).kill(project, TORTURE)
+    Trial(template, FLOW, 25, state(finished), VICTIMS, server).kill(project, TORTURE)
     assert runs(project) == runs(finished)
 
 
@@ -204,5 +208,5 @@ def test_all_real_stages_in_a_flow_are_killed_at_any_instant(finished: Path, pre
 def test_all_real_stages_that_are_served_are_killed_at_any_instant(finished: Path, tmp_path: Path) -> None:
     template, project = clone(tmp_path / "template"), tmp_path / "killed"
     shutil.copytree(template, project, symlinks=True)
-    Trial(template, SERVE, 60, state(finished), SERVED, begun="the run begins").kill(project, TORTURE // 5)
+    Trial(template, SERVE, 40, state(finished), SERVED, begun="the run begins").kill(project, TORTURE // 5)
     assert runs(project) == runs(finished)

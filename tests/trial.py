@@ -25,7 +25,8 @@ WRITERS = ("flows.repro", "flows.pipeline", "prefect.engine", "tasks.")
 COMMAND, EVERYTHING = "the command", "everything"
 OF_STAGES = {"DVC": ("tasks.dvc",), "a stage": tuple(f"tasks.{name} " for name in STAGES)}
 LOADERS = {"a stage's process": ("tasks.loader", "compile_worker", "tasks.tracking.")}
-"""What is killed alone, and the run goes on: a stage is tried again."""
+GOES_ON = OF_STAGES | LOADERS
+"""What is killed alone: a stage is tried again, or its cell fails alone."""
 VICTIMS = {COMMAND: ("flows.repro", "flows.pipeline"), **OF_STAGES, EVERYTHING: ("",)}
 SERVED = {
     COMMAND: ("flows.serve",),
@@ -53,32 +54,44 @@ class Trial:
     generator: random.Random = field(default_factory=lambda: random.Random(SEED))
 
     def kill(self, project: Path, count: int) -> None:
-        """Start, kill and see what is left, so often; then let it end, and compare.
+        """Start and kill until so many are killed; then let it end, and compare.
 
-        Instants are drawn, and the order of the victims: each is struck, where there are as many kills.
+        The order of the victims is drawn: each is struck, where there are as many kills.
         """
-        names = list(self.victims)
-        for number in range(count):
-            if number % len(names) == 0:
-                self.generator.shuffle(names)
+        kinds = list(self.victims)
+        rounds = [self.generator.sample(kinds, len(kinds)) for _ in range(0, count, len(kinds))]
+        names = [name for drawn in rounds for name in drawn][:count]
+        over = 0
+        while True:
             process = self.start(project)
-            instant = self.generator.uniform(0.1, self.seconds)
-            time.sleep(instant)
-            struck, seconds = self.strike(project, process, names[number % len(names)]), time.monotonic()
-            print(f"kill {number + 1} of {count}, seed {SEED}: after {instant:.2f} s {struck or 'it was over'}", end="")
-            if struck and struck not in OF_STAGES | LOADERS:
-                until_none_is_left(project, 5, WRITERS)
-            print(f"; {time.monotonic() - seconds:.1f} s later nobody writes", flush=True)
-            code = process.wait(timeout=180)
+            killed = self.disturb(project, process, names)
+            code = process.wait(timeout=600)
             until_none_is_left(project, 5)
-            assert code == 0 or struck, (project / "said").read_text()[-5000:]
-            if code == 0:  # it was over
+            assert code == 0 or killed, (project / "said").read_text()[-5000:]
+            names, over = names[killed:], over + (not killed)
+            assert over <= count, f"there is hardly ever {names}"
+            if code == 0:
                 self.compare(project)
+                if not names:
+                    return
                 shutil.rmtree(project)
                 shutil.copytree(self.template, project, symlinks=True)
-        process = self.start(project)
-        assert process.wait(timeout=600) == 0, (project / "said").read_text()[-5000:]
-        self.compare(project)
+
+    def disturb(self, project: Path, process: subprocess.Popen[bytes], names: list[str]) -> int:
+        """Kill these in turn, until one is killed without whom the run ends, or it is over; says how many."""
+        for number, name in enumerate(names):
+            instant = self.generator.uniform(0.1, self.seconds)
+            print(f"seed {SEED}, {len(names) - number} to kill: {name} after {instant:.2f} s: ", end="", flush=True)
+            if not self.strike(project, process, name, instant):
+                print("it was over")
+                return number
+            if name not in GOES_ON:
+                begun = time.monotonic()
+                until_none_is_left(project, 5, WRITERS)
+                print(f"{time.monotonic() - begun:.1f} s later nobody writes")
+                return number + 1
+            print("it goes on")
+        return len(names)
 
     def start(self, project: Path) -> subprocess.Popen[bytes]:
         """Start it, and wait until that has begun which is killed."""
@@ -92,9 +105,11 @@ class Trial:
             time.sleep(0.1)
         return process
 
-    def strike(self, project: Path, process: subprocess.Popen[bytes], name: str) -> str:
-        """Kill one of a kind, or all, as soon as there is one; says whom, nothing where all was over."""
+    def strike(self, project: Path, process: subprocess.Popen[bytes], name: str, seconds: float) -> bool:
+        """After so many seconds kill one of a kind, or all, as soon as there is one; says whether there was."""
         place = self.generator.random()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
         while process.poll() is None:
             running = left(project).items()
             there = sorted(pid for pid, command in running if any(word in command for word in self.victims[name]))
@@ -102,9 +117,9 @@ class Trial:
                 with suppress(ProcessLookupError):  # it has ended meanwhile
                     os.kill(pid, signal.SIGKILL)
             if there:
-                return name
+                return True
             time.sleep(0.02)
-        return ""
+        return False
 
     def compare(self, project: Path) -> None:
         """It is as one that nobody disturbed."""
