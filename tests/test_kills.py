@@ -26,6 +26,7 @@ from trial import LOADERS, SERVED, STAGES, VICTIMS, Trial, runs, state
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.thorough,
     pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells of a death"),
 ]
 LONG = pytest.mark.skipif("STOPGRAD_LONG" not in os.environ, reason="takes minutes: make torture runs it")
