@@ -13,15 +13,17 @@ import torch
 from conftest import ENVIRONMENT, PROJECT
 from PIL import Image
 
-from benchmarks import accuracy, cell, evaluation, heads, loops, peer_steps, views
+from benchmarks import accuracy, cell, evaluation, heads, loops, peer_steps, roofline, step, views
 from benchmarks.arrays import load as arrays_of
 from benchmarks.page import Section, page
 from benchmarks.part import Kept, Part, Setting, section, work
 from benchmarks.sharing import SMALL
 from benchmarks.step import TINY
 from benchmarks.timing import against_the_best, ratio, take_turns
-from benchmarks.workload import images
+from benchmarks.workload import PLAIN, images, simclr
+from ssl_core import cost
 from ssl_core.objectives.simclr import nt_xent
+from ssl_core.training.iteration import Acceleration
 
 ABSENT = """
 import sys
@@ -212,3 +214,23 @@ def test_the_page_says_where_another_is_faster() -> None:
 def test_a_section_is_a_markdown_table() -> None:
     section = Section(title="T", measured="M.", columns=["a", "b"], rows=[["1", "2"]], meaning="So.")
     assert page("P", "I.", [section]) == "# P\n\nI.\n\n## T\n\nM.\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\nSo.\n"
+
+
+def test_the_limit_of_an_operation_is_the_longer_of_its_arithmetic_and_its_bytes() -> None:
+    a, b = torch.ones(8, 16), torch.ones(16, 4)
+    with roofline.Counting(roofline.Ceilings(flops=100.0, bytes=1000.0)) as counting:
+        a @ b.T.T
+        a + a
+    products, sums = counting.spent["matrix products"], counting.spent[roofline.REST]
+    assert (products.flops, products.bytes) == (2 * 8 * 16 * 4, 4 * (8 * 16 + 16 * 4 + 8 * 4))
+    assert products.least == pytest.approx(products.flops / 100)
+    assert (sums.flops, sums.bytes, sums.least) == (0, 4 * 2 * 8 * 16, pytest.approx(4 * 2 * 8 * 16 / 1000))
+
+
+def test_the_arithmetic_of_a_step_is_counted_whole() -> None:
+    iteration, batch = step.build(TINY, Acceleration(), roofline.CPU), images(TINY.batch, TINY.side)
+    pixels = torch.from_numpy(batch).permute(0, 3, 1, 2)
+    spent = roofline.counted(iteration, pixels, roofline.Ceilings(flops=1e9, bytes=1e9), 2)
+    expected = cost.step_flops(simclr(TINY.backbone, TINY.side, TINY.projector), [PLAIN], TINY.side, TINY.batch)
+    assert sum(each.flops for name, each in spent.items() if name != roofline.VIEWS) == expected * TINY.batch
+    assert spent[roofline.VIEWS].bytes > batch.nbytes
