@@ -16,6 +16,7 @@ import torch
 from benchmarks import (
     compiling,
     embedding,
+    growth,
     page,
     peer_steps,
     peers,
@@ -58,6 +59,7 @@ def main() -> None:
         lambda: [peers.evaluation_section(quick)],
         lambda: [peers.nearest_section(quick)],
         lambda: [embedding.section(quick)],
+        lambda: [growth.section(quick)],
         lambda: of_gpu(options.gpu),
     ]
     keep_freed_memory()  # as the stages do; it serves all contenders

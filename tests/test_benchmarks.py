@@ -13,7 +13,7 @@ import torch
 from conftest import ENVIRONMENT, PROJECT
 from PIL import Image
 
-from benchmarks import accuracy, cell, evaluation, heads, loops, peer_steps, roofline, step, views
+from benchmarks import accuracy, cell, evaluation, growth, heads, loops, peer_steps, roofline, step, views
 from benchmarks.arrays import load as arrays_of
 from benchmarks.page import Section, page
 from benchmarks.part import Kept, Part, Setting, section, work
@@ -219,8 +219,8 @@ def test_a_section_is_a_markdown_table() -> None:
 def test_the_limit_of_an_operation_is_the_longer_of_its_arithmetic_and_its_bytes() -> None:
     a, b = torch.ones(8, 16), torch.ones(16, 4)
     with roofline.Counting(roofline.Ceilings(flops=100.0, bytes=1000.0)) as counting:
-        a @ b.T.T
-        a + a
+        torch.mm(a, b)
+        torch.add(a, a)
     products, sums = counting.spent["matrix products"], counting.spent[roofline.REST]
     assert (products.flops, products.bytes) == (2 * 8 * 16 * 4, 4 * (8 * 16 + 16 * 4 + 8 * 4))
     assert products.least == pytest.approx(products.flops / 100)
@@ -234,3 +234,18 @@ def test_the_arithmetic_of_a_step_is_counted_whole() -> None:
     expected = cost.step_flops(simclr(TINY.backbone, TINY.side, TINY.projector), [PLAIN], TINY.side, TINY.batch)
     assert sum(each.flops for name, each in spent.items() if name != roofline.VIEWS) == expected * TINY.batch
     assert spent[roofline.VIEWS].bytes > batch.nbytes
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # of DVC
+@pytest.mark.skipif(not growth.PEAK.exists(), reason="Linux alone forgets a peak of memory")
+@pytest.mark.parametrize("stage", [line.stage for line in growth.LINES.values() if line.grows_with != growth.VARIANTS])
+def test_growth_is_measured_of_each_stage(stage: str, tmp_path: Path) -> None:
+    point = growth.measure(stage, growth.LINES[stage].small[0], tmp_path)
+    assert point["seconds"] > 0
+    assert point["peak"] > 2**27
+
+
+def test_an_exponent_is_that_of_the_two_largest_sizes() -> None:
+    assert growth.exponent([1, 10, 100], [5.0, 3.0, 300.0]) == pytest.approx(2)
+    assert growth.exponent([1, 2], [4.0, 4.0]) == 0
