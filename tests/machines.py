@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx
 from conftest import ENVIRONMENT, warm_path
+from ports import free_port
 
 POOL = "machines"
 PATIENCE = 120.0
@@ -25,12 +25,6 @@ def git(*words: str, cwd: Path) -> None:
 def cloned(home: Path, into: Path) -> Path:
     git("clone", "-q", str(home), str(into), cwd=home)
     return into
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
 
 
 def until(come: Callable[[], object], seconds: float, why: Callable[[], object]) -> None:

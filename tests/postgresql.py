@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 
@@ -21,9 +21,7 @@ def postgresql(*databases: str) -> Iterator[str]:
     folder = Path("/tmp") / f"postgres-{os.getpid()}"
     folder.mkdir()
     shutil.chown(folder, "nobody")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     def nobody(*command: str) -> None:
         subprocess.run(command, check=True, user="nobody", cwd=folder, stdout=subprocess.DEVNULL)

@@ -16,6 +16,7 @@ import pytest
 import recorded
 from conftest import SMALL_SUITE, clone, edit, run
 from mlflow.exceptions import MlflowException
+from ports import free_port
 from postgresql import postgresql
 
 from tasks.comparison import compared
@@ -88,7 +89,7 @@ def hosts() -> Iterator[tuple[Host, Host]]:
 @contextmanager
 def mlflow(folder: Path, database: str) -> Iterator[str]:
     """MLflow's server over PostgreSQL, as docs/scaling.md has it."""
-    port = machines.free_port()
+    port = free_port()
     listens = ["--host", HOME, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level=error"]
     stores = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
     server = subprocess.Popen(
@@ -98,7 +99,9 @@ def mlflow(folder: Path, database: str) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        machines.until(lambda: machines.answers(f"http://{HOME}:{port}/health"), 600, lambda: "no MLflow came")
+        there = f"http://{HOME}:{port}/health"
+        machines.until(lambda: server.poll() is not None or machines.answers(there), 600, lambda: "no MLflow came")
+        assert server.poll() is None
         yield f"http://{HOME}:{port}"
     finally:
         os.killpg(server.pid, signal.SIGKILL)
@@ -108,7 +111,10 @@ def mlflow(folder: Path, database: str) -> Iterator[str]:
 @pytest.fixture
 def servers(hosts: object, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """MLflow and Prefect where the hosts reach them, a database of PostgreSQL behind each: their addresses."""
-    with postgresql("record", "prefect") as database, mlflow(tmp_path, f"postgresql://{database}/record") as record:
+    with (
+        postgresql("record", "prefect") as database,
+        mlflow(tmp_path, f"postgresql+psycopg://{database}/record") as record,
+    ):
         behind = {"PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{database}/prefect"}
         with machines.prefect(tmp_path / "prefect", HOME, **behind) as api:
             yield record, api

@@ -15,15 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import ENVIRONMENT, SMALL_SUITE, clone, edit, run
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 CELLS = "random-0", "simclr-0"
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

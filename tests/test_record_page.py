@@ -3,7 +3,6 @@
 import base64
 import json
 import shutil
-import socket
 import time
 import zlib
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from ports import free_port
 from test_comparison import project, suite, with_variant
 
 from tasks.cells import Cell
@@ -80,9 +80,7 @@ def test_the_page_opens_on_accuracies_best_on_val_first(finished: Path, tmp_path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(finished / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        port = tried.getsockname()[1]
+    port = free_port()
     server = serve.start(serve.mlflow(port))
     try:
         serve.wait_for(f"http://127.0.0.1:{port}/health", [server])

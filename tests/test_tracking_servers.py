@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import httpx
 import pytest
 import recorded
 from conftest import ENVIRONMENT, PROJECT, choose_suite, clone, edit, run
+from ports import free_port
 from postgresql import postgresql
 
 from tasks.cells import Cell
@@ -40,9 +40,7 @@ class Server:
 
     def __init__(self, forge: "subprocess.Popen[str]", backend: str, artifacts: Path) -> None:
         self.forge, self.backend, self.artifacts = forge, backend, artifacts
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.uri, self.process = f"http://127.0.0.1:{self.port}", 0
 
     def start(self) -> None:
@@ -247,9 +245,7 @@ def test_mlflow_2_has_it_all(project: Path) -> None:
     command = os.environ.get("STOPGRAD_MLFLOW2")
     if not command:
         pytest.skip("STOPGRAD_MLFLOW2 names no `mlflow` of 2.22, in an environment of its own")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     backend = ["--backend-store-uri", f"sqlite:///{project / 'two.db'}", "--artifacts-destination", "artifacts"]
     server = subprocess.Popen(
         [command, "server", "--host", "127.0.0.1", "--port", port, "--workers", "1", *backend],
@@ -298,6 +294,10 @@ def answering(code: int, seconds: float = 0.0, body: str = Answer.body) -> str:
     ("uri", "said"),
     [
         (lambda: "foo://x", "is no store that MLflow"),
+        (
+            lambda: "postgresql://127.0.0.1:9/record",
+            "driver is not installed: that of PostgreSQL is, as postgresql+psycopg",
+        ),
         (lambda: answering(200), "is no MLflow server"),
         (lambda: answering(404), "is no MLflow server"),
         (lambda: answering(401), "refuses this user"),

@@ -6,9 +6,14 @@ from importlib.metadata import version
 LONGEST = 200
 KNOWN = (
     (
+        "No module named '(psycopg2|MySQLdb|pymysql|pyodbc)'",
+        "the database's driver is not installed: that of PostgreSQL is, as postgresql+psycopg://…; another one's is "
+        "installed beside MLflow",
+    ),
+    (
         "unsupported URI|No module named|Can't load plugin|maintenance mode|Could not parse",
-        "tracking.uri is no store that MLflow {mlflow} has: it is http://…, https://…, sqlite:///…, postgresql://…, "
-        "mysql://… or mssql://…, or null for mlflow.db in this folder",
+        "tracking.uri is no store that MLflow {mlflow} has: it is http://…, https://…, sqlite:///…, "
+        "postgresql+psycopg://…, mysql://… or mssql://…, or null for mlflow.db in this folder",
     ),
     (
         "not in a valid JSON format|error code 404|error code 405",
