@@ -26,7 +26,7 @@ import torch
 from benchmarks import evaluation, preparing, project, step
 from benchmarks.page import Section
 from benchmarks.sharing import SMALL
-from benchmarks.workload import Case, views
+from benchmarks.workload import MEAN, STD, Case, views
 from benchmarks.workload import images as drawn
 from ssl_core import backbones, data
 from ssl_core.backbones import ResNetConfig
@@ -40,7 +40,6 @@ from tasks.configuration import files
 
 CPU = torch.device("cpu")
 SUITE, DIMENSIONS, QUERIES, SHARE = "growing", 64, 1000, 0.1
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 PEAK = Path("/proc/self/clear_refs")
 Work = Callable[[], object]
 
