@@ -91,7 +91,8 @@ def test_a_cell_is_one_run_that_says_everything(finished: Path) -> None:
     assert parent.data.tags["suite_run"] == "small"
     assert parent.info.status == "FINISHED"
     assert {file.path for file in client.list_artifacts(found.info.run_id, "pictures")} >= {"pictures/views.png"}
-    assert parent.data.tags["mlflow.note.content"].startswith("# Does it run?\n\nsimclr is ahead with ")
+    # Which of them is differs between processors: they have seen next to nothing.
+    assert re.match(r"# Does it run\?\n\n(random|simclr) is ahead with ", parent.data.tags["mlflow.note.content"])
     assert {"comparison.csv", "report.html", "summary.md"} <= {
         file.path for file in client.list_artifacts(parent.info.run_id)
     }
