@@ -133,7 +133,8 @@ def costs(case: Case, device: torch.device) -> Figures:
     """The largest allocation, what the device could do at best, and what an image asks of it."""
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     flops = cost.step_flops(simclr(case.backbone, case.side, case.projector), [PLAIN], case.side, case.batch)
-    return {"peak_memory_bytes": memory, "peak_flops": matrix_product_rate(device), "flops_per_image": flops}
+    peak = matrix_product_rate(device, 8192 if device.type == "cuda" else 512)
+    return {"peak_memory_bytes": memory, "peak_flops": peak, "flops_per_image": flops}
 
 
 def build(case: Case, acceleration: Acceleration, device: torch.device) -> Iteration:
@@ -166,8 +167,7 @@ def views_seconds(augment: Augment, batch: Tensor, captured: bool) -> float:
     return Spread.of(timing.seconds(make, 10, batch.device)).median
 
 
-def matrix_product_rate(device: torch.device) -> float:
-    """Operations per second of a large bf16 matrix product: the best of ten."""
-    size = 8192 if device.type == "cuda" else 512
+def matrix_product_rate(device: torch.device, size: int) -> float:
+    """Operations per second of a bf16 product of `size` x `size`: the best of ten."""
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     return 2 * size**3 / min(timing.seconds(lambda: a @ b, 13, device)[3:])
