@@ -10,7 +10,7 @@ from benchmarks.part import Figures, Part, Setting, Verdict
 
 PROJECT = Path(__file__).parent.parent
 FILES = ("tests/test_pretraining.py", "tests/test_augmentation_recipe.py", "tests/test_precision.py")
-NEEDED = ("pytest", "ruamel", "hypothesis")
+NEEDED = ("pytest", "ruamel", "hypothesis", "pydantic")
 
 
 def part(setting: Setting) -> Part:

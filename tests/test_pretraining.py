@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -277,8 +278,9 @@ def test_an_iteration_reads_nothing_back_to_the_host() -> None:
     iteration = Iteration(objective, augment, optimiser, torch.Generator(gpu))
     images = torch.zeros(16, 3, 16, 16, dtype=torch.uint8, device=gpu)
     iteration(images)
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # that the mode is a prototype
+            torch.cuda.set_sync_debug_mode("error")
         optimisation.follow(optimiser, config, 1, 2, 256)
         iteration(images)
     finally:
