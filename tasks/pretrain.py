@@ -40,7 +40,7 @@ CHECKPOINT_SECONDS = 60.0
 class Pretrained(NamedTuple):
     """What a pretraining leaves: the objective, how it ended, and what it was made from.
 
-    `started_from` is the sha256 of given weights.
+    `started_from` is the sha256 of given weights; `step_flops` a step's, by the image, None where none was counted.
     """
 
     objective: Objective
@@ -48,6 +48,7 @@ class Pretrained(NamedTuple):
     data: Prepared
     augment: Augment
     started_from: str | None
+    step_flops: int | None
 
 
 def main(variant: str, seed: str, images: str) -> None:
@@ -96,15 +97,25 @@ def pretrained(
     """Pretrain the cell's objective, from its last checkpoint if there is one."""
     objective, started_from = build(config, data, cell.seed)
     objective = objective.to(device).to(memory_format=torch.channels_last)
-    acceleration = config.compute.acceleration(device)
-    mean, std = weights.standardised_with(config.backbone, data.card, config.normalisation)
-    augment = Augment(config.augmentation, mean, std, compiled=acceleration.compiled)
     parts, labels = [data.images(split) for split in ("train", "unlabelled") if split in data.splits], None
     if objective.needs_labels:
         parts, labels = parts[:1], torch.from_numpy(data.wanted("train")).to(device)
     images = batches.images(parts, device)
+    flops = _step_flops(objective, config, data)
+    operations = None if flops is None else flops * config.pretraining.epochs * len(images)
+    acceleration = config.compute.acceleration(device, operations)
+    mean, std = weights.standardised_with(config.backbone, data.card, config.normalisation)
+    augment = Augment(config.augmentation, mean, std, compiled=acceleration.compiled)
     outcome = pretrain(objective, images, labels, augment, config.pretraining, cell.seed, record, kept, acceleration)
-    return Pretrained(objective, outcome, data, augment, started_from)
+    return Pretrained(objective, outcome, data, augment, started_from, flops)
+
+
+def _step_flops(objective: Objective, config: Pretraining, data: Prepared) -> int | None:
+    """Those of a step by the image, counted for one process."""
+    if not objective.trained or parallel.share()[1] > 1:
+        return None
+    batch = config.pretraining.batch_size // config.pretraining.accumulate
+    return cost.step_flops(objective, config.augmentation, data.card.image_size, batch)
 
 
 def checkpoints(cell: Cell, known: str, device: torch.device) -> Checkpoints:
@@ -153,9 +164,7 @@ def observe(done: Pretrained, config: Pretraining, observed: Observation) -> Non
     if not done.objective.trained:
         return
     observed.trained_parameters = sum(p.numel() for p in done.objective.parameters() if p.requires_grad)
-    if parallel.share()[1] == 1:
-        batch = config.pretraining.batch_size // config.pretraining.accumulate
-        observed.step_flops_per_image = cost.step_flops(done.objective, config.augmentation, size, batch)
+    observed.step_flops_per_image = done.step_flops
 
 
 def build(config: Pretraining, data: Prepared, seed: int) -> tuple[Objective, str | None]:

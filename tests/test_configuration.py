@@ -49,14 +49,23 @@ def test_every_method_is_possible_with_the_projects_images(tmp_path: Path) -> No
 def test_what_cannot_be_compiled_is_refused_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setattr(compute, "can_compile", lambda: True)
-    assert Compute(compiled=True).acceleration(cpu).compiled
-    assert not Compute().acceleration(cpu).compiled
-    assert Compute().acceleration(gpu) == Acceleration(compiled=True, captured=True)
-    assert not Compute(devices=2).acceleration(gpu).captured
+    assert Compute(compiled=True).acceleration(cpu, 0).compiled
+    assert not Compute().acceleration(cpu, 1e20).compiled
+    assert Compute().acceleration(gpu, 1e20) == Acceleration(compiled=True, captured=True)
+    assert not Compute(devices=2).acceleration(gpu, 1e20).captured
     monkeypatch.setattr(compute, "can_compile", lambda: False)
-    assert Compute().acceleration(gpu) == Acceleration(captured=True)
+    assert Compute().acceleration(gpu, 1e20) == Acceleration(captured=True)
     with pytest.raises(Refused, match=r"compute.compiled is true, but there is no C\+\+ compiler"):
-        Compute(compiled=True).acceleration(cpu)
+        Compute(compiled=True).acceleration(cpu, 0)
+
+
+def test_a_short_pretraining_is_not_compiled_on_a_gpu_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(compute, "can_compile", lambda: True)
+    short, long = 90 * 256 * 40e6, 500 * 50_000 * 6.7e9  # the default suite's, and ResNet-18 on CIFAR-10 for 500 epochs
+    chosen = [Compute().acceleration(gpu, operations).compiled for operations in (short, long, None)]
+    assert chosen == [False, True, True]
+    assert Compute(compiled=True).acceleration(gpu, short).compiled
 
 
 def test_what_was_validated_is_what_the_stages_read(tmp_path: Path) -> None:

@@ -71,6 +71,19 @@ def test_terms_are_finite_float32_scalars_even_under_bfloat16(config: Any) -> No
         assert term.isfinite()
 
 
+@pytest.mark.thorough
+@every
+def test_an_objective_is_compiled_as_one_graph(config: Any) -> None:
+    """Where Python must run between two, each is called by itself, and a piece may be compiled anew at every step."""
+    torch.compiler.reset()
+    objective = build(config)
+    views, labels = batch(objective.views)
+    with torch.autocast("cpu", torch.bfloat16):
+        eager = torch.compile(objective, backend="eager", fullgraph=True)
+        for _ in range(2):
+            assert torch.stack(list(eager(views, labels if objective.needs_labels else None).values())).isfinite().all()
+
+
 @every
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
 def test_gradients_reach_every_parameter_of_the_encoder_and_none_of_the_teacher(config: Any, half: bool) -> None:
