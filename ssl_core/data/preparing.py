@@ -8,26 +8,20 @@ array. Only a window of images is ever in memory, and of each image its path and
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from ssl_core.data import duplicates, near_duplicates, remarks, targets
+from ssl_core.data import duplicates, remarks, targets
 from ssl_core.data.assigning import Assigned, assign
 from ssl_core.data.contact_sheet import contact_sheet
+from ssl_core.data.decoding import Decoded, decode_all, refuse_unreadable
 from ssl_core.data.prepared import Card
-from ssl_core.data.source import Content, Encoded, Reading, SourceConfig
+from ssl_core.data.source import Reading, SourceConfig
 from ssl_core.data.spellings import EVERY, TEST, TRAIN, VAL, clean
 from ssl_core.data.spool import Spool
-from ssl_core.data.structure import Place
-from ssl_core.data.table import KINDS
-from ssl_core.data.windows import windows
-from ssl_core.errors import Refused
 
 WINDOW = 256
 """Images copied at once."""
@@ -35,31 +29,6 @@ LEVELS = np.arange(256)
 """The values of a pixel."""
 LISTED = 100
 """Files of one kind that the card names."""
-SHOWN, SHOWN_BYTES = 10, 2**23
-"""Files that the contact sheet shows as they came, and how large they may be."""
-
-
-@dataclass
-class Decoded:
-    """What is known of the images whose pixels lie in the file: in its order, their paths; and what was skipped.
-
-    `digests`: 16 bytes an image, of its pixels; `hashes`: 8, where near duplicates are looked for. `files`: whether any
-    was read from one, whose order may be chance.
-    `first`: the content of the first one in each of some folders. `places`: what the source itself says of each path,
-    empty where that is the path. `renamed`: paths that another image had already, made others.
-    """
-
-    paths: list[str] = field(default_factory=list)
-    digests: bytearray = field(default_factory=bytearray)
-    hashes: bytearray = field(default_factory=bytearray)
-    sizes: Counter[str] = field(default_factory=Counter)
-    skipped: list[dict[str, str]] = field(default_factory=list)
-    grey: bool = True
-    notes: Counter[str] = field(default_factory=Counter)
-    files: bool = False
-    first: dict[str, bytes] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
-    renamed: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -88,7 +57,7 @@ def _written(
     name: str, reading: Reading, config: SourceConfig, folder: Path, source: Path | None, spool: Spool
 ) -> Card:
     decoded = decode_all(reading, config, spool)
-    _refuse_unreadable(reading, decoded, config)
+    refuse_unreadable(reading, decoded, config)
     skipped = [entry["file"] for entry in decoded.skipped]
     if lost := remarks.without_images(reading, decoded.paths, skipped):
         reading.left_out[remarks.EMPTY] = lost
@@ -180,23 +149,13 @@ def _card(
     }
     alike = found.duplicates
     unread = [path for files in left_out.values() for path in files] + [one["file"] for one in decoded.skipped]
-    tables = [path for path in unread if path.endswith(KINDS)]
-    hints = [
-        f"{clean(path)} lies there: if it has the labels, add labels: {{table: {clean(path)}, file: COLUMN, label: "
-        "COLUMN} to this data set"
-        for path in tables[:1]
-        if config.labels == "folders" and not found.tables
-    ]
-    hints += [
-        f"{clean(path)} lies there, as in a shard of WebDataset: say source: webdataset, and the labels are read"
-        for path in [path for path in unread if path.endswith(".cls")][:1]
-    ]
     if decoded.renamed:
         found.warnings.append(
             f"{len(decoded.renamed):,} paths read like that of another image, and have a number now: "
             f"{remarks.named(decoded.renamed)}"
         )
     noted, loud = remarks.noted(decoded.notes, len(decoded.paths))
+    hints = remarks.hints(unread, by_folders=config.labels == "folders" and not found.tables)
     return Card(
         name=name, image_size=config.image_size, classes=found.classes, splits=counts, mean=moments[0], std=moments[1],
         grey=decoded.grey, original_sizes=_most_common(decoded.sizes), sources=reading.sources,
@@ -213,77 +172,6 @@ def _card(
         | ({} if alike.near is None else {"nearly in two splits": alike.near}),
         groups=found.groups, target=targets.target(found.labels),
     )  # fmt: skip
-
-
-def decode_all(reading: Reading, config: SourceConfig, spool: Spool) -> Decoded:
-    """Have every image's pixels in the spool, in the order of the reading; what cannot be read is noted."""
-    decoded = Decoded()
-    progress = tqdm(total=reading.count, desc="prepare", unit="image", mininterval=0.5)
-    with progress, closing(windows(reading, config, spool)) as decoding:
-        reading.examples = _noting_files(_apart(reading.examples, decoded), decoded)
-        for window in decoding:
-            for path, made in window:
-                if isinstance(made, str):
-                    decoded.skipped.append({"file": path, "why": made})
-                    continue
-                decoded.digests += duplicates.digest(made.pixels.tobytes())
-                if config.near_duplicates is not None:
-                    decoded.hashes += near_duplicates.difference_hash(made.pixels)
-                decoded.paths.append(path)
-                decoded.sizes["{}x{}".format(*made.original)] += 1
-                decoded.grey &= made.grey
-                decoded.notes.update(made.notes)
-            progress.total = reading.count  # known once the first file is read
-            progress.update(len(window))
-    return decoded
-
-
-def _apart(examples: Iterator[tuple[str, Content]], decoded: Decoded) -> Iterator[tuple[str, Content]]:
-    """The examples under paths of their own, where several print alike: `1.png`, `1 (2).png`; and what is said of each.
-
-    Names of files that differ in how an é is composed, or in blanks, are read as the same.
-    """
-    seen = set[str]()
-    for path, content in examples:
-        own, number = path, 1
-        while own in seen:
-            number += 1
-            own = str(PurePosixPath(path).with_stem(f"{PurePosixPath(path).stem} ({number})"))
-        if own != path:
-            decoded.renamed.append(own)
-        seen.add(own)
-        if isinstance(content, Encoded) and content.place is not None:
-            decoded.places[own] = content.place
-        yield own, content
-
-
-def _noting_files(examples: Iterator[tuple[str, Content]], decoded: Decoded) -> Iterator[tuple[str, Content]]:
-    folders = set[str]()
-    for path, content in examples:
-        encoded = content.content if isinstance(content, Encoded) else content
-        if isinstance(encoded, bytes):
-            decoded.files = True
-            folder = path.rpartition("/")[0]
-            if len(decoded.first) < SHOWN and folder not in folders and len(encoded) < SHOWN_BYTES:
-                folders.add(folder)
-                decoded.first[path] = encoded
-        yield path, content
-
-
-def _refuse_unreadable(reading: Reading, decoded: Decoded, config: SourceConfig) -> None:
-    tried = len(decoded.paths) + len(decoded.skipped)
-    if tried == 0:
-        found = "; ".join(remarks.left_out(reading))
-        raise Refused(
-            f"the source holds no file that is an image: give a folder of images, or an archive of one"
-            f"{found and f' ({found})'}"
-        )
-    if not decoded.paths or len(decoded.skipped) / tried > config.max_skipped_share:
-        first = decoded.skipped[0]
-        raise Refused(
-            f"{len(decoded.skipped)} of {tried} files could not be read as images, more than max_skipped_share "
-            f"({config.max_skipped_share}) allows; the first is {first['file']} ({first['why']})"
-        )
 
 
 def _copy(spool: np.ndarray, index: np.ndarray, file: Path, seen: Callable[[bytes], object]) -> None:

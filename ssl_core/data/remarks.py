@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 
 from ssl_core.data.decode import CROWDED, CUT, NEARLY_CONSTANT
 from ssl_core.data.source import Reading
+from ssl_core.data.spellings import clean
+from ssl_core.data.table import KINDS
 
 NAMED = 3
 """Files that a line names."""
@@ -56,6 +58,23 @@ def without_tables(left_out: dict[str, list[str]], tables: Sequence[str]) -> dic
     read = tuple(f"/{table}" for table in tables)
     without = {why: [file for file in files if not f"/{file}".endswith(read)] for why, files in left_out.items()}
     return {why: files for why, files in without.items() if files} if tables else left_out
+
+
+def hints(unread: Sequence[str], by_folders: bool) -> list[str]:
+    """How to have labels read that lie among the files that were not; `by_folders`: the folders said the classes."""
+    table = next((path for path in unread if path.endswith(KINDS)), None)
+    shard = next((path for path in unread if path.endswith(".cls")), None)
+    said = []
+    if table and by_folders:
+        said.append(
+            f"{clean(table)} lies there: if it has the labels, add labels: {{table: {clean(table)}, file: COLUMN, "
+            "label: COLUMN} to this data set"
+        )
+    if shard:
+        said.append(
+            f"{clean(shard)} lies there, as in a shard of WebDataset: say source: webdataset, and the labels are read"
+        )
+    return said
 
 
 def _around(name: str) -> list[str]:
