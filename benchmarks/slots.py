@@ -26,7 +26,7 @@ def section(quick: bool) -> Section:
     done = Section(
         title="Cells side by side",
         measured=(
-            f"{len(SEEDS) * len(VARIANTS)} cells of the default images and sizes, {EPOCHS} epochs, without fine-tuning, "
+            f"{len(SEEDS) * len(VARIANTS)} cells of the default images and sizes, {EPOCHS} epochs, nothing fine-tuned, "
             "images prepared: seconds of the whole command, in turns."
         ),
         columns=["at once x threads", "seconds: median (least–greatest)", "times one after another"],
