@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_core.data import folder, memory, spool, window, windows, worker
+from ssl_core.data import folder, memory, preparing, spool, window, windows, worker
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.preparing import prepare
 from ssl_core.data.source import Content, Encoded, Reading, SourceConfig
@@ -245,3 +245,26 @@ def test_a_worker_ends_with_what_started_it_and_its_end_is_a_sentence() -> None:
     with pytest.raises(Refused, match="run the same command again, and it goes on"):
         other.decode([("a", b"")])
     other.end()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc says what is in memory")
+def test_what_is_copied_and_measured_does_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 MiB of pixels, of which the map of some images at a time is all that counts as this process's."""
+    monkeypatch.setattr(preparing, "WINDOW", 16)
+    side, count = 512, 130
+    drawn = np.random.default_rng(0).integers(256, size=(count, side, side, 3), dtype=np.uint8)
+    examples = [(f"{i % 2}/{i}.png", drawn[i]) for i in range(count)]
+    del drawn
+    before, seen = mapped_memory(), list[int]()
+    images = spool.Spool.images
+    monkeypatch.setattr(spool.Spool, "images", lambda self: seen.append(mapped_memory()) or images(self))
+    config = SourceConfig(image_size=side)
+    prepare("many", Reading(examples=iter(examples)), config, tmp_path)
+    assert len(seen) > 8
+    assert max(seen) - before < 60 * 2**20
+
+
+def mapped_memory() -> int:
+    """Bytes of mapped files in this process's memory."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssFile"))

@@ -67,13 +67,12 @@ def _written(
     places = [decoded.places[path] for path in paths] if decoded.places else None
     hashes = np.frombuffer(decoded.hashes, np.uint64)[order] if decoded.hashes else None
     found = assign(paths, digests, config, source, places, hashes)
-    pixels = np.memmap(spool.file, np.uint8, "r", shape=(count, config.image_size, config.image_size, 3))
     counts: dict[str, dict[str, Any]] = {}
     for split in _splits(found):
         rows = np.flatnonzero(found.splits == split)
         index, labels = order[rows], found.labels[rows]
         digest = hashlib.sha256()
-        _copy(pixels, index, folder / f"{split}_images.npy", digest.update)
+        _copy(spool, index, folder / f"{split}_images.npy", digest.update)
         digest.update(labels.tobytes())
         np.save(folder / f"{split}_labels.npy", labels)
         with (folder / f"{split}_files.jsonl").open("w") as opened:
@@ -82,9 +81,9 @@ def _written(
             np.save(folder / f"{split}_{key}.npy", values[index])
         counts[split] = _counted(found, rows) | {"sha256": digest.hexdigest()}
     train = found.splits == TRAIN
-    card = _card(name, reading, config, decoded, found, counts, _moments(pixels, order[train]))
+    card = _card(name, reading, config, decoded, found, counts, _moments(spool, order[train]))
     (folder / "card.json").write_text(json.dumps(card.written(), indent=2) + "\n")
-    sheet = contact_sheet(pixels, order[train], found.labels[train], card, decoded.first, config.fit == "crop")
+    sheet = contact_sheet(spool.images(), order[train], found.labels[train], card, decoded.first, config.fit == "crop")
     sheet.save(folder / "contact_sheet.png")
     return card
 
@@ -174,30 +173,30 @@ def _card(
     )  # fmt: skip
 
 
-def _copy(spool: np.ndarray, index: np.ndarray, file: Path, seen: Callable[[bytes], object]) -> None:
+def _copy(spool: Spool, index: np.ndarray, file: Path, seen: Callable[[bytes], object]) -> None:
     """Write the images at `index` as an .npy file, whose pixels `seen` is given too.
 
     Not through a memory map, which a full disk ends with a signal.
     """
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(index), *spool.shape[1:])}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(index), *spool.images().shape[1:])}
     with file.open("wb") as opened:
         np.lib.format.write_array_header_1_0(opened, header)
         for start in range(0, len(index), WINDOW):
-            pixels = spool[index[start : start + WINDOW]].tobytes()
+            pixels = spool.images()[index[start : start + WINDOW]].tobytes()
             opened.write(pixels)
             seen(pixels)
 
 
-def _moments(spool: np.ndarray, index: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _moments(spool: Spool, index: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and standard deviation of each colour, in 0..1, from exact integer sums."""
     total, squares = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
     for start in range(0, len(index), WINDOW):
-        values = spool[index[start : start + WINDOW]].reshape(-1, 3)
+        values = spool.images()[index[start : start + WINDOW]].reshape(-1, 3)
         for colour in range(3):
             counted = np.bincount(values[:, colour], minlength=256)
             total[colour] += counted @ LEVELS
             squares[colour] += counted @ LEVELS**2
-    count = len(index) * spool.shape[1] * spool.shape[2]
+    count = len(index) * spool.config.image_size**2
     mean = total / count
     std = np.sqrt(squares / count - mean**2).clip(1e-3)
     r, g, b = (round(float(value) / 255, 6) for value in mean)

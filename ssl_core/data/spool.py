@@ -84,6 +84,11 @@ class Spool:
         self.log.write(json.dumps(line).encode() + b"\n")
         self.log.flush()
 
+    def images(self) -> np.ndarray:
+        """All of them, uint8 [N, H, W, 3]; mapped at each call, as what a map has read is memory for as long as it is."""
+        side = self.config.image_size
+        return np.memmap(self.file, np.uint8, "r").reshape(-1, side, side, 3)
+
 
 def digest(window: Window, config: SourceConfig) -> bytes:
     """32 bytes of all that a window's pixels depend on."""
