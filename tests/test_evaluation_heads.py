@@ -116,7 +116,7 @@ def test_a_fit_whose_loss_can_be_seen_to_fall_no_more_ends(monkeypatch: pytest.M
     """Many images are fitted in float32, whose rounding no tolerance of 0 gets over."""
     asked, evaluate = [], logistic._evaluate
     monkeypatch.setattr(logistic, "_evaluate", lambda *given: asked.append(1) or evaluate(*given))
-    monkeypatch.setattr(logistic, "ROWS", 50)
+    monkeypatch.setattr(logistic, "FEW", 50)
     monkeypatch.setattr(logistic, "TOLERANCE", 0.0)
     x, labels = standardised(blobs(60, size=200))
     weights, _ = logistic.solve(x, labels, 3, [1e-2, 1e-5])
@@ -138,7 +138,8 @@ def test_the_fits_do_not_depend_on_each_other_and_repeat_bit_for_bit() -> None:
 
 
 def test_images_in_several_parts_give_the_same_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, labels = standardised(blobs(400, size=32))
+    x, labels = standardised(blobs(300, size=32))
+    assert len(x) < logistic.ROWS
     whole = logistic.solve(x, labels, 3, [1e-2])
     monkeypatch.setattr(logistic, "ROWS", 150)
     torch.testing.assert_close(logistic.solve(x, labels, 3, [1e-2]), whole, atol=1e-3, rtol=1e-3)

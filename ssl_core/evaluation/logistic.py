@@ -31,10 +31,15 @@ A share, because few images with a weak decay have a loss of thousandths.
 ITERATIONS = 500
 MEMORY = 10
 HALVINGS = 20
-ROWS = 8192
-"""Images at a time: it bounds the memory that the logits of many classes take. So many or fewer are few: float64."""
+FEW = 8192
+"""So many images or fewer are few."""
+ROWS = 1024
+"""Images at a time: their logits stay in a core's cache, and those of many classes take little memory."""
 Link = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Of logits [n, K, C] the part of the losses [n, K] that does not ask for the labels, and the probabilities."""
+"""Of logits [K, C, n] the part of the losses [K, n] that does not ask for the labels, and the probabilities.
+
+With the images last, as exponentials are fast along what lies in a row, and classes may be ten.
+"""
 
 
 def solve(x: Tensor, labels: Tensor, classes: int, weight_decays: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -67,7 +72,7 @@ def solve_each(x: Tensor, labels: Tensor, weight_decays: Sequence[float]) -> tup
 def _in_axes(x: Tensor) -> tuple[Tensor, Tensor]:
     """The principal axes [D, R - 1], and the images in them and in one for the bias, [N, R]."""
     # 15 images of 1,280 dimensions in float32: 500 iterations of 17 steps each, and not at the minimum; so 150 of 1.4.
-    x = x.double() if len(x) <= ROWS else x
+    x = x.double() if len(x) <= FEW else x
     axes = principal_axes(x)
     return axes, torch.cat([x @ axes, x.new_ones(len(x), 1)], dim=1)
 
@@ -88,13 +93,13 @@ def _solved(
 
 def softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Of one class of several."""
-    log_p = logits.log_softmax(dim=2)
-    return logits[:, :, 0] - log_p[:, :, 0], log_p.exp_()
+    log_p = logits.log_softmax(dim=1)
+    return logits[:, 0] - log_p[:, 0], log_p.exp_()
 
 
 def sigmoid(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Of each label by itself."""
-    return F.softplus(logits).sum(dim=2), logits.sigmoid()
+    return F.softplus(logits).sum(dim=1), logits.sigmoid()
 
 
 def principal_axes(x: Tensor) -> Tensor:
@@ -177,14 +182,14 @@ def _search(z: Tensor, targets: Tensor, decay: Tensor, point: _Point, direction:
 def _evaluate(z: Tensor, targets: Tensor, w: Tensor, decay: Tensor, link: Link) -> _Point:
     """Losses and gradients at w; the labels' own logits are linear in w, so that `targets` is all that they give."""
     loss = z.new_zeros(1, w.shape[1], 1, dtype=torch.float64)
-    gradient = torch.zeros_like(w).flatten(1)
+    rows = w.flatten(1).T.contiguous()
+    gradient = torch.zeros_like(rows)
     for some in z.split(ROWS):
-        logits = (some @ w.flatten(1)).view(len(some), *w.shape[1:])
-        without_labels, p = link(logits)
-        loss += without_labels.sum(dim=0, dtype=torch.float64)[:, None]
-        gradient.addmm_(some.T, p.flatten(1))
+        without_labels, p = link((rows @ some.T).view(*w.shape[1:], -1))
+        loss += without_labels.sum(dim=1, dtype=torch.float64)[:, None]
+        gradient.addmm_(p.flatten(0, 1), some)
     loss = loss / len(z) + _dot(w.double(), decay * w / 2 - targets)
-    return _Point(w, loss, gradient.view_as(w) / len(z) + decay * w - targets)
+    return _Point(w, loss, gradient.T.reshape(w.shape) / len(z) + decay * w - targets)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
