@@ -85,7 +85,7 @@ class Spool:
         self.log.flush()
 
     def images(self) -> np.ndarray:
-        """All of them, uint8 [N, H, W, 3]; mapped at each call, as what a map has read is memory for as long as it is."""
+        """All of them, uint8 [N, H, W, 3]; mapped at each call: what a map has read is in memory as long as the map."""
         side = self.config.image_size
         return np.memmap(self.file, np.uint8, "r").reshape(-1, side, side, 3)
 
