@@ -79,9 +79,9 @@ def test_an_objective_is_compiled_as_one_graph(config: Any) -> None:
     objective = build(config)
     views, labels = batch(objective.views)
     with torch.autocast("cpu", torch.bfloat16):
-        eager = torch.compile(objective, backend="eager", fullgraph=True)
+        graph = torch.compile(objective, backend="eager", fullgraph=True)
         for _ in range(2):
-            assert torch.stack(list(eager(views, labels if objective.needs_labels else None).values())).isfinite().all()
+            assert torch.stack(list(graph(views, labels if objective.needs_labels else None).values())).isfinite().all()
 
 
 @every
