@@ -1,18 +1,21 @@
 """Images as people have them: what is read of each, what is not, and in which words."""
 
+import gzip
 import io
+import re
 import tarfile
 import unicodedata
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import files, prepared, values
+from ssl_core.data import archives, files, prepared, values
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.prepared import Prepared
@@ -274,3 +277,57 @@ def test_an_encrypted_zip_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(Refused, match=r"a\.zip cannot be read: it is encrypted; unpack it with its password"):
         prepare_folder(tmp_path / "a.zip", tmp_path / "out")
+
+
+def tar_of(file: Path, names: Sequence[str], mode: Literal["w", "w:gz", "w:xz", "w:bz2"] = "w") -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(file, mode) as archive:
+        for name in names:
+            written.seek(0)
+            Image.fromarray(RANDOM.integers(256, size=(9, 8, 3), dtype=np.uint8)).save(written, "PNG")
+            member = tarfile.TarInfo(name)
+            member.size = len(written.getvalue())
+            written.seek(0)
+            archive.addfile(member, written)
+    return file.read_bytes()
+
+
+NAMES = [f"{name}/{i}.png" for name in "ab" for i in range(10)]
+
+
+def header_of(name: str, content: bytes) -> int:
+    return content.index(name.encode() + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tar: tar.replace(b"b/5.png\0", b"b/\xff.png\0"), "is damaged (bad checksum)"),
+        (lambda tar: tar[: header_of("b/5.png", tar) + 200], "is damaged (truncated header)"),
+        (lambda tar: tar + tar, "is several tars behind each other: unpack all (`tar -xif a.tar`)"),
+        (lambda tar: gzip.compress(tar) + gzip.compress(tar), "is several tars behind each other"),
+    ],
+    ids=["a header", "cut in a header", "two", "two that are packed"],
+)
+@pytest.mark.parametrize("source", ["folder", "webdataset"])
+def test_a_tar_is_not_read_halfway(
+    change: Callable[[bytes], bytes], said: str, source: Literal["folder", "webdataset"], tmp_path: Path
+) -> None:
+    (tmp_path / "a.tar").write_bytes(change(tar_of(tmp_path / "whole.tar", NAMES)))
+    config = FolderConfig(source="folder", path=str(tmp_path / "a.tar"), image_size=8)
+    if source == "webdataset":
+        config = WebDatasetConfig(source="webdataset", path=str(tmp_path / "a.tar"), image_size=8)
+    with pytest.raises(Refused, match=re.escape(said)):
+        prepare_by(config, tmp_path / "out")
+
+
+def test_a_tar_without_its_end_is_read_and_told_and_what_is_behind_an_end_does_not_matter(tmp_path: Path) -> None:
+    whole = tar_of(tmp_path / "a.tar", NAMES)
+    for content, told in (
+        (whole[: header_of("b/5.png", whole)], {archives.UNENDED: ["a.tar"]}),
+        (whole + bytes(5000) + b"signature" * 99, {}),
+    ):
+        (tmp_path / "a.tar").write_bytes(content)
+        made, reading = prepare_folder(tmp_path / "a.tar", tmp_path / f"out{len(told)}")
+        assert sum(part["count"] for part in made.card.splits.values()) == (15 if told else 20)
+        assert reading.left_out == told

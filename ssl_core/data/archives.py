@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
+from tarfile import HeaderError, ReadError
+from typing import Self
 
 from ssl_core.data import kinds, names
 from ssl_core.data.files import File, meant
@@ -23,6 +25,9 @@ UNICODE = 0x800
 """The mark of a zip's names that are UTF-8."""
 TWICE = "earlier versions of files that the archive holds twice"
 BROKEN = "links to files that the archive does not hold"
+UNENDED = "what may follow in archives without a mark at their end, which may have been cut off"
+ENDS = (tarfile.EmptyHeaderError, tarfile.EOFHeaderError)  # pyright: ignore[reportAttributeAccessIssue]
+"""What stands for a header where a tar ends."""
 
 
 def files(path: Path, reading: Reading) -> Iterator[File]:
@@ -96,7 +101,7 @@ def refusing_damage(path: Path) -> Iterator[None]:
 def _tar(path: Path, reading: Reading) -> Iterator[File]:
     last: dict[str, int] = {}
     links: dict[str, str] = {}
-    for i, (_, member) in enumerate(_members(path)):
+    for i, (_, member) in enumerate(_members(path, reading)):
         name = posixpath.normpath(member.name)
         _refuse_outside(member.name, path)
         if member.issym() or member.islnk():
@@ -114,7 +119,7 @@ def _tar(path: Path, reading: Reading) -> Iterator[File]:
         elif member.isdir() and name != "." and meant(name, Reading(examples=iter(()))):
             reading.folders.add(printable(name))
     linked = _Links(links)
-    for i, (archive, member) in enumerate(_members(path)):
+    for i, (archive, member) in enumerate(_members(path, reading)):
         name = posixpath.normpath(member.name)
         if member.isfile() and last.get(name) != i:
             reading.leave_out(TWICE, printable(name))
@@ -123,15 +128,35 @@ def _tar(path: Path, reading: Reading) -> Iterator[File]:
     linked.leave_out_broken(reading)
 
 
-def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    with tarfile.open(path) as archive:
+class _Header(tarfile.TarInfo):
+    """A member as its header says it; a damaged one, which tarfile takes for the archive's end, is damage."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile)
+        except ENDS:
+            raise
+        except HeaderError as error:
+            raise ReadError(str(error)) from None
+
+
+def _members(path: Path, reading: Reading) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    with tarfile.open(path, tarinfo=_Header) as archive:
         while (member := archive.next()) is not None:
             # It keeps all, a gigabyte for a million files.
             archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
             yield archive, member
+        assert archive.fileobj is not None  # as it is open
+        if archive.fileobj.tell() == archive.offset:  # where a block of zeros would stand
+            reading.leave_out(UNENDED, path.name)
         # A compressed archive that was cut off says so only when it is read to its end.
-        while archive.fileobj is not None and archive.fileobj.read(2**20):
-            pass
+        while block := archive.fileobj.read(tarfile.BLOCKSIZE):
+            if block[257:262] == b"ustar":
+                raise Refused(
+                    f"the archive {path.name} is several tars behind each other: unpack all (`tar -xif {path.name}`) "
+                    "and give the folder"
+                )
 
 
 def _extracted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tarfile.ExFileObject:
