@@ -3,9 +3,11 @@
 import gzip
 import io
 import re
+import struct
 import tarfile
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -216,14 +218,70 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
     assert "GiB are read at most" in made.card.skipped["files"][0]["why"]
 
 
-def test_names_of_a_japanese_zip_are_read(tmp_path: Path) -> None:
-    tree(tmp_path / "photos")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for file in sorted((tmp_path / "photos").rglob("*.png")):
-            name = f"{ {'a': '猫', 'b': '犬'}[file.parent.name] }/{file.name}"
-            archive.writestr(name.encode("cp932").decode("cp437"), file.read_bytes())
-    made, _ = prepare_folder(tmp_path / "a.zip", tmp_path / "out")
-    assert sorted(made.card.classes) == sorted(["猫", "犬"])
+def zip_of(file: Path, names: Sequence[bytes], extra: Callable[[bytes], bytes] = lambda name: b"") -> Path:
+    """A zip whose names are these bytes, in an encoding that it does not say."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for i, name in enumerate(names):
+            written.seek(0)
+            Image.fromarray(RANDOM.integers(256, size=(9, 8, 3), dtype=np.uint8)).save(written, "PNG")
+            member = zipfile.ZipInfo(f"<{i:_>{len(name) - 2}}>")
+            member.extra = extra(name)
+            archive.writestr(member, written.getvalue())
+    content = file.read_bytes()
+    for i, name in enumerate(names):
+        content = content.replace(f"<{i:_>{len(name) - 2}}>".encode(), name)
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names", "read_as"),
+    [
+        ("cp932", ["猫", "犬"], "cp932"),
+        ("cp932", ["ﾈｺ写真", "犬ポチ"], "cp932"),
+        ("gbk", ["猫咪", "小狗"], "gbk"),
+        ("gbk", ["X光", "T恤"], "gbk"),
+        ("gbk", ["猫", "狗"], "gbk"),
+        ("cp949", ["고양이", "강아지"], "cp949"),
+        ("big5", ["貓咪", "小狗"], "big5"),
+        ("cp866", ["кот", "пёс"], "cp866"),
+        ("cp1251", ["собака", "Норма"], "cp1251"),
+        ("cp437", ["Hündin", "Rüde"], "cp437"),
+        ("cp437", ["niño", "señal"], "cp437"),
+        ("cp850", ["Größe", "Straße"], "cp437"),
+        ("cp865", ["hjælp", "fjærkre"], "cp437"),
+        ("cp437", ["à la carte", "été"], "cp437"),
+        ("utf-8", ["café", "żaba"], "utf-8"),
+    ],
+)
+def test_names_of_a_zip_that_does_not_say_their_encoding(
+    encoding: str, names: list[str], read_as: str, tmp_path: Path
+) -> None:
+    held = [f"{name}/{i}.png".encode(encoding) for name in names for i in range(10)]
+    made, _ = prepare_folder(zip_of(tmp_path / "a.zip", held), tmp_path / "out")
+    assert sorted(made.card.classes) == sorted(unicodedata.normalize("NFC", name) for name in names)
+    said = f"the archive does not say rightly how its names are written: read as {read_as}"
+    if encoding == "utf-8":
+        assert (made.card.notes[-1:], made.card.warnings) == ([said], [])
+    else:
+        way = "; where they look wrong, unpack it (`unzip -O ENCODING a.zip`) and give the folder"
+        assert made.card.warnings == [said + way]
+
+
+@pytest.mark.parametrize(("change", "classes"), [(b"", ["żaba", "кот"]), (b"?", ["????", "???"])])
+def test_the_unicode_names_of_a_zip_are_taken_while_they_are_of_its_names(
+    change: bytes, classes: list[str], tmp_path: Path
+) -> None:
+    told = {f"{'?' * len(name)}/{i}.png".encode(): f"{name}/{i}.png" for name in ("żaba", "кот") for i in range(10)}
+
+    def extra(name: bytes) -> bytes:
+        content = struct.pack("<BI", 1, zlib.crc32(change + name)) + told[name].encode()
+        return struct.pack("<HHHH", 1, 0, 0x7075, len(content)) + content
+
+    made, _ = prepare_folder(zip_of(tmp_path / "a.zip", list(told), extra), tmp_path / "out")
+    assert sorted(made.card.classes) == sorted(classes)
+    assert not made.card.warnings
 
 
 @pytest.mark.parametrize(("fit", "kept"), [("crop", False), ("squash", True), ("pad", True)])

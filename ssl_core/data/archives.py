@@ -5,8 +5,10 @@ import os
 import posixpath
 import re
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,7 +169,7 @@ def _extracted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tarfile.ExF
 
 def _zip(path: Path, reading: Reading) -> Iterator[File]:
     with zipfile.ZipFile(path) as archive:
-        spelt = _Spelt(archive, reading)
+        spelt = _Spelt(archive, path, reading)
         members: dict[str, zipfile.ZipInfo] = {}
         links: dict[str, str] = {}
         for member in archive.infolist():
@@ -197,22 +199,45 @@ def _zip(path: Path, reading: Reading) -> Iterator[File]:
 class _Spelt:
     """Names as they were meant, of a zip that does not say in which encoding it keeps them."""
 
-    def __init__(self, archive: zipfile.ZipFile, reading: Reading) -> None:
-        listed = archive.infolist()
+    def __init__(self, archive: zipfile.ZipFile, path: Path, reading: Reading) -> None:
+        listed = [one for one in archive.infolist() if _told(one) is None]
         # Also of those that are marked as Unicode: who packed them anew had read them wrongly.
         self.encodings = {
             marked: names.of_zip([one.filename for one in listed if one.flag_bits & UNICODE == marked])
             for marked in (0, UNICODE)
         }
-        for encoding in {encoding for encoding in self.encodings.values() if encoding}:
-            reading.remarks.append(f"the archive does not say rightly how its names are written: read as {encoding}")
+        guessed = {encoding for marked, encoding in self.encodings.items() if encoding != "cp437" or not marked}
+        for encoding in sorted(encoding for encoding in guessed if encoding):
+            said = f"the archive does not say rightly how its names are written: read as {encoding}"
+            if encoding == "utf-8":  # which other names do not happen to be
+                reading.remarks.append(said)
+            else:
+                reading.warnings.append(
+                    f"{said}; where they look wrong, unpack it (`unzip -O ENCODING {path.name}`) and give the folder"
+                )
 
     def name(self, member: zipfile.ZipInfo) -> str:
-        name = member.filename
-        if encoding := self.encodings[member.flag_bits & UNICODE]:
-            name = name.encode("cp437").decode(encoding)
+        name = _told(member)
+        if name is None:
+            encoding = self.encodings[member.flag_bits & UNICODE]
+            name = member.filename.encode("cp437").decode(encoding) if encoding else member.filename
         # Made on Windows by a program that wrote its own separators.
         return posixpath.normpath(name if "/" in name else name.replace("\\", "/"))
+
+
+def _told(member: zipfile.ZipInfo) -> str | None:
+    """The name in Unicode that Info-ZIP and WinRAR keep beside one in an older encoding, where it is of the same name.
+
+    APPNOTE.TXT of PKWARE, 4.6.9; zipfile before Python 3.13 leaves it.
+    """
+    extra = member.extra
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        if kind == 0x7075 and not member.flag_bits & UNICODE:
+            crc = zlib.crc32(member.orig_filename.encode("cp437"))
+            return extra[9 : 4 + size].decode(errors="replace") if extra[5:9] == crc.to_bytes(4, "little") else None
+        extra = extra[4 + size :]
+    return None
 
 
 class _Links:
