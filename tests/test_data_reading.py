@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import re
 import struct
 import tarfile
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import archives, files, prepared, values
+from ssl_core.data import archives, files, prepared, spellings, values
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.prepared import Prepared
@@ -389,3 +390,19 @@ def test_a_tar_without_its_end_is_read_and_told_and_what_is_behind_an_end_does_n
         made, reading = prepare_folder(tmp_path / "a.tar", tmp_path / f"out{len(told)}")
         assert sum(part["count"] for part in made.card.splits.values()) == (15 if told else 20)
         assert reading.left_out == told
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_names_that_are_no_text_are_told_and_show_no_controls(kind: str, tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos", (os.fsdecode("犬".encode("cp932")), "\x1b[31mred\n"))
+    if kind == "tar":
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            archive.add(photos, ".")
+        photos = tmp_path / "a.tar"
+    made, _ = prepare_folder(photos, tmp_path / "out")
+    assert made.card.classes == ["\\x1b[31mred", "\\x8c¢"]
+    assert made.card.warnings == [files.LATIN]
+
+
+def test_labels_show_no_controls() -> None:
+    assert spellings.clean("\x1b[31mred\n") == "\\x1b[31mred"

@@ -18,7 +18,7 @@ from tarfile import HeaderError, ReadError
 from typing import Self
 
 from ssl_core.data import kinds, names
-from ssl_core.data.files import File, meant
+from ssl_core.data.files import File, meant, shown
 from ssl_core.data.names import printable
 from ssl_core.data.source import Reading
 from ssl_core.errors import Refused
@@ -258,7 +258,7 @@ class _Links:
                 if link not in through and not f"{link}/".startswith(f"{place}/"):  # else it leads back to itself
                     found.append((link + one[len(place) :], through | {link}))
                     self.followed.add(link)
-        return [printable(one) for one in dict.fromkeys(one for one, _ in found) if meant(one, reading)]
+        return [shown(one, reading) for one in dict.fromkeys(one for one, _ in found) if meant(one, reading)]
 
     def leave_out_broken(self, reading: Reading) -> None:
         for link in itertools.chain.from_iterable(self.targets.values()):

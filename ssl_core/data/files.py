@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
 
-from ssl_core.data import kinds
+from ssl_core.data import kinds, names
 from ssl_core.data.source import Encoded, Reading
 from ssl_core.errors import Refused
 
 LARGEST = 2**29
 """Bytes that are read of one file: what is, or unpacks to, more is no image, and would not fit in memory."""
 
+LATIN = (
+    "names that are not in UTF-8 were read as Latin-1: where they look wrong, "
+    "`convmv -f ENCODING -t utf8 -r --notest FOLDER` renames those of a folder"
+)
 GONE = "files that were gone when they were to be read"
 
 
@@ -35,6 +39,13 @@ def meant(name: str, reading: Reading) -> bool:
             reading.leave_out(why, "/".join(parts[:depth]))
             return False
     return True
+
+
+def shown(name: str, reading: Reading) -> str:
+    """A name as it is shown; of one whose encoding is not known the reading warns, once."""
+    if not names.is_unicode(name) and LATIN not in reading.warnings:
+        reading.warnings.append(LATIN)
+    return names.printable(name)
 
 
 def looks_like_image(file: File) -> bool:

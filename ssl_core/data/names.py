@@ -7,15 +7,28 @@ from pathlib import PurePosixPath
 
 
 def printable(name: str) -> str:
-    """A path in composed Unicode (NFC), its parts without blanks around them; bytes that are no UTF-8 as Latin-1's."""
+    """A path in composed Unicode (NFC), its parts without blanks around them; bytes that are no UTF-8 as Latin-1's.
+
+    Control characters, which a terminal obeys, are written as \\x1b.
+    """
     if not name.isascii():
         kept = name.encode("utf-8", "surrogateescape")
-        try:
-            name = kept.decode()
-        except UnicodeDecodeError:
-            name = kept.decode("latin-1")
-        name = unicodedata.normalize("NFC", name)
-    return "/".join(part.strip() or part for part in PurePosixPath(name).parts)
+        name = unicodedata.normalize("NFC", kept.decode("utf-8" if is_unicode(name) else "latin-1"))
+    return "/".join(without_controls(part.strip() or part) for part in PurePosixPath(name).parts)
+
+
+def is_unicode(name: str) -> bool:
+    """Whether a name's bytes are UTF-8, as Python reads them of a file system or a tar."""
+    try:
+        name.encode("utf-8", "surrogateescape").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def without_controls(text: str) -> str:
+    """The text with control characters, which a terminal obeys, written as \\x1b."""
+    return text if text.isprintable() else re.sub(r"[\0-\x1f\x7f-\x9f]", lambda one: f"\\x{ord(one[0]):02x}", text)
 
 
 def of_zip(names: list[str]) -> str | None:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl_core.data import kinds
-from ssl_core.data.files import GONE, File
+from ssl_core.data.files import GONE, File, shown
 from ssl_core.data.names import printable
 from ssl_core.data.source import Reading
 
@@ -26,7 +26,7 @@ def files(root: Path, reading: Reading) -> Iterator[File]:
         except OSError:
             reading.leave_out(GONE, printable(name))
             continue
-        yield File([printable(name)], size, partial(file.open, "rb"))
+        yield File([shown(name, reading)], size, partial(file.open, "rb"))
 
 
 def _below(root: Path, reading: Reading) -> Iterator[str]:
