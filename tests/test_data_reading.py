@@ -404,5 +404,30 @@ def test_names_that_are_no_text_are_told_and_show_no_controls(kind: str, tmp_pat
     assert made.card.warnings == [files.LATIN]
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar", "folder"])
+def test_separators_of_windows_part_folders(kind: str, tmp_path: Path) -> None:
+    held = [name.replace("/", "\\") for name in NAMES]
+    if kind == "zip":
+        zip_of(tmp_path / "set", [f"set/{name}".encode() for name in held])
+        with zipfile.ZipFile(tmp_path / "set", "a") as archive:
+            archive.writestr("set\\a\\", b"")
+    elif kind == "tar":
+        tar_of(tmp_path / "set", held)
+    else:
+        for name in (*held, "__MACOSX\\a\\._0.png"):
+            put(tmp_path / "set" / name)
+    made, _ = prepare_folder(tmp_path / "set", tmp_path / "out")
+    assert made.card.classes == ["a", "b"]
+    assert set(made.card.left_out) <= {"a system's leftovers"}
+
+
+def test_a_backslash_in_few_names_is_a_letter(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    put(photos / "a" / "x\\y.png")
+    made, _ = prepare_folder(photos, tmp_path / "out")
+    assert made.card.classes == ["a", "b"]
+    assert "a/x\\y.png" in [file for split in made.splits for file in made.files(split)]
+
+
 def test_labels_show_no_controls() -> None:
     assert spellings.clean("\x1b[31mred\n") == "\\x1b[31mred"

@@ -121,11 +121,12 @@ def _tar(path: Path, reading: Reading) -> Iterator[File]:
         elif member.isdir() and name != "." and meant(name, Reading(examples=iter(()))):
             reading.folders.add(printable(name))
     linked = _Links(links)
+    windows = names.of_windows(last)
     for i, (archive, member) in enumerate(_members(path, reading)):
         name = posixpath.normpath(member.name)
         if member.isfile() and last.get(name) != i:
             reading.leave_out(TWICE, printable(name))
-        elif member.isfile() and (named := linked.names(name, reading)):
+        elif member.isfile() and (named := linked.names(_parted(name) if windows else name, reading)):
             yield File(named, member.size, partial(_extracted, archive, member))
     linked.leave_out_broken(reading)
 
@@ -173,9 +174,10 @@ def _zip(path: Path, reading: Reading) -> Iterator[File]:
         members: dict[str, zipfile.ZipInfo] = {}
         links: dict[str, str] = {}
         for member in archive.infolist():
-            name = spelt.name(member)
+            spelling = spelt.name(member)
+            name = posixpath.normpath(spelling)
             _refuse_outside(name, path)
-            if member.is_dir():
+            if spelling.endswith("/"):
                 reading.folders.add(printable(name))
                 continue
             if name in members:
@@ -221,8 +223,7 @@ class _Spelt:
         if name is None:
             encoding = self.encodings[member.flag_bits & UNICODE]
             name = member.filename.encode("cp437").decode(encoding) if encoding else member.filename
-        # Made on Windows by a program that wrote its own separators.
-        return posixpath.normpath(name if "/" in name else name.replace("\\", "/"))
+        return _parted(name)
 
 
 def _told(member: zipfile.ZipInfo) -> str | None:
@@ -264,6 +265,11 @@ class _Links:
         for link in itertools.chain.from_iterable(self.targets.values()):
             if link not in self.followed:
                 reading.leave_out(BROKEN, printable(link))
+
+
+def _parted(name: str) -> str:
+    """A path that a program on Windows wrote with its own separators."""
+    return name.replace("\\", "/")
 
 
 def _refuse_outside(name: str, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import PurePosixPath
 
 
@@ -29,6 +29,11 @@ def is_unicode(name: str) -> bool:
 def without_controls(text: str) -> str:
     """The text with control characters, which a terminal obeys, written as \\x1b."""
     return text if text.isprintable() else re.sub(r"[\0-\x1f\x7f-\x9f]", lambda one: f"\\x{ord(one[0]):02x}", text)
+
+
+def of_windows(names: Collection[str]) -> bool:
+    """Whether most paths have Windows' separators, as what is unpacked wrongly has; some names have a backslash."""
+    return sum("\\" in name for name in names) > len(names) / 2
 
 
 def of_zip(names: list[str]) -> str | None:
