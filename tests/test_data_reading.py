@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import archives, files, prepared, spellings, values
+from ssl_core.data import archives, files, folder, prepared, spellings, values
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.prepared import Prepared
@@ -378,6 +378,41 @@ def test_a_tar_is_not_read_halfway(
         config = WebDatasetConfig(source="webdataset", path=str(tmp_path / "a.tar"), image_size=8)
     with pytest.raises(Refused, match=re.escape(said)):
         prepare_by(config, tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", [40, 0.5])
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2"])
+def test_a_packed_tar_that_is_damaged_anywhere_is_refused(
+    mode: Literal["w:gz", "w:xz", "w:bz2"], place: float, tmp_path: Path
+) -> None:
+    content = tar_of(tmp_path / "a.tar.x", NAMES, mode)
+    at = int(place if place > 1 else place * len(content))
+    (tmp_path / "a.tar.x").write_bytes(content[:at] + b"\xa5" * 40 + content[at + 40 :])
+    with pytest.raises(Refused, match=r"the archive a\.tar\.x is damaged"):
+        prepare_folder(tmp_path / "a.tar.x", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "cut", [lambda tar, packed: tar[:30], lambda tar, packed: packed[len(packed) // 2 :]], ids=["start", "tail"]
+)
+def test_a_piece_of_an_archive_is_refused(cut: Callable[[bytes, bytes], bytes], tmp_path: Path) -> None:
+    packed = zip_of(tmp_path / "a.zip", [name.encode() for name in NAMES]).read_bytes()
+    (tmp_path / "piece").write_bytes(cut(tar_of(tmp_path / "a.tar.gz", NAMES, "w:gz"), packed))
+    for read in (folder.peek, lambda path: prepare_folder(path, tmp_path / "out")):
+        with pytest.raises(Refused, match="the archive piece is damaged"):
+            read(tmp_path / "piece")
+
+
+def test_a_member_of_a_zip_that_is_damaged_is_skipped(tmp_path: Path) -> None:
+    packed = tmp_path / "a.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
+        for file in sorted(tree(tmp_path / "photos").rglob("*.png")):
+            archive.write(file, file.relative_to(tmp_path / "photos"))
+    content = packed.read_bytes()
+    at = content.index(b"b/5.png") + 40
+    packed.write_bytes(content[:at] + b"\xa5" * 40 + content[at + 40 :])
+    made, _ = prepare_folder(packed, tmp_path / "out", max_skipped_share=0.1)
+    assert [one["file"] for one in made.card.skipped["files"]] == ["b/5.png"]
 
 
 def test_a_tar_without_its_end_is_read_and_told_and_what_is_behind_an_end_does_not_matter(tmp_path: Path) -> None:

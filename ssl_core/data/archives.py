@@ -1,6 +1,10 @@
 """The files of a .tar(.gz, .xz, .bz2) or .zip, read one by one without unpacking it."""
 
+import bz2
+import errno
+import gzip
 import itertools
+import lzma
 import os
 import posixpath
 import re
@@ -18,13 +22,15 @@ from tarfile import HeaderError, ReadError
 from typing import Self
 
 from ssl_core.data import kinds, names
-from ssl_core.data.files import File, meant, shown
+from ssl_core.data.files import DAMAGED, File, meant, shown
 from ssl_core.data.names import printable
 from ssl_core.data.source import Reading
 from ssl_core.errors import Refused
 
 UNICODE = 0x800
 """The mark of a zip's names that are UTF-8."""
+PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+"""What a tar may be packed by, by its mark."""
 TWICE = "earlier versions of files that the archive holds twice"
 BROKEN = "links to files that the archive does not hold"
 UNENDED = "what may follow in archives without a mark at their end, which may have been cut off"
@@ -49,12 +55,13 @@ def is_zip(path: Path) -> bool:
         if kinds.suffix(path.name) == ".npz":
             raise Refused(f"path is {path}, which holds arrays: say source: npz")
         return True
-    try:
-        tarfile.open(path).close()
-    except tarfile.TarError:
-        if zipfile.is_zipfile(path):  # behind a program that unpacks it
-            return True
-        raise Refused(f"path is {path}, which is {_neither(head, path)}") from None
+    with refusing_damage(path):
+        try:
+            tarfile.open(path).close()
+        except tarfile.TarError:
+            if zipfile.is_zipfile(path):  # behind a program that unpacks it
+                return True
+            raise Refused(f"path is {path}, which is {_neither(head, path)}") from None
     return False
 
 
@@ -78,6 +85,11 @@ def _neither(head: bytes, path: Path) -> str:
     ):
         if head.startswith(mark):
             return f"{no_archive}, but packed by {kind}: unpack it (`{unpacked}`) and give the folder"
+    for mark, unpacking in PACKED.items():
+        if head.startswith(mark):
+            with unpacking(path) as opened:
+                opened.read(2**20)  # which raises where it is damaged
+            return f"{no_archive}, but something else that is packed: unpack it and give the folder"
     if head.startswith(b"PAR1"):
         return f"{no_archive}, but a parquet file: say source: parquet"
     if kinds.called_image(path.name):
@@ -90,8 +102,9 @@ def refusing_damage(path: Path) -> Iterator[None]:
     """Make one sentence of what an archive's damage raises."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
+    except (tarfile.TarError, EOFError, OSError, *DAMAGED) as error:
+        # A place before the start of the file is asked for by an archive of which that is lost.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise Refused(f"the archive {path.name} is damaged ({error}): fetch or make it again") from None
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """The files of a folder or an archive, each with the names that it is read under and what opens it."""
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from ssl_core.errors import Refused
 LARGEST = 2**29
 """Bytes that are read of one file: what is, or unpacks to, more is no image, and would not fit in memory."""
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What a file that is damaged in an archive raises."""
 LATIN = (
     "names that are not in UTF-8 were read as Latin-1: where they look wrong, "
     "`convmv -f ENCODING -t utf8 -r --notest FOLDER` renames those of a folder"
@@ -55,7 +58,7 @@ def looks_like_image(file: File) -> bool:
         with file.open() as opened:
             head = opened.read(kinds.HEAD)
         return kinds.no_image(name, head) is None if not kinds.called_image(name) else bool(kinds.formats(name, head))
-    except (Refused, OSError, zipfile.BadZipFile, zlib.error):
+    except (Refused, OSError, *DAMAGED):
         return False
 
 
@@ -82,7 +85,7 @@ def contents(file: File, reading: Reading) -> Iterator[tuple[str, Encoded]]:
         for name in file.names:
             reading.leave_out(GONE, name)
         return
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         trouble = f"damaged in the archive: {error}"
     for name in file.names:
         yield name, Encoded(content, name, trouble=trouble)
