@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import archives, files, folder, prepared, spellings, values
+from ssl_core.data import archives, files, folder, kinds, prepared, spellings, values
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.prepared import Prepared
@@ -413,6 +413,45 @@ def test_a_member_of_a_zip_that_is_damaged_is_skipped(tmp_path: Path) -> None:
     packed.write_bytes(content[:at] + b"\xa5" * 40 + content[at + 40 :])
     made, _ = prepare_folder(packed, tmp_path / "out", max_skipped_share=0.1)
     assert [one["file"] for one in made.card.skipped["files"]] == ["b/5.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.zip",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "fetch the archives with `git lfs pull`",
+        ),
+        ("a.zip", b"<html>Sign in</html>", "such as a download's error page"),
+        ("a.zip", b"", "the file is empty"),
+        ("a.tar.lz4", b"\x04\x22\x4d\x18" + bytes(99), "`lz4 -dc a.tar.lz4 | tar -x`"),
+        ("a.tar.Z", b"\x1f\x9d\x90" + bytes(99), "`tar -xZf a.tar.Z`"),
+        ("a.tar.gz", gzip.compress(b"no tar" * 99), "something else that is packed"),
+        ("a.zip.001", b"PK\3\4", "join them (`cat a.zip.* > a.zip`)"),
+        ("a.z01", b"PK\7\x08", "join them (`zip -s 0 a.zip --out whole.zip`)"),
+    ],
+)
+def test_what_is_no_archive_leads_somewhere(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Refused, match=re.escape(said)):
+        prepare_folder(tmp_path / name, tmp_path / "out")
+
+
+def test_the_last_part_of_a_zip_is_none(tmp_path: Path) -> None:
+    content = bytearray(zip_of(tmp_path / "a.zip", [name.encode() for name in NAMES]).read_bytes())
+    content[content.index(b"PK\1\2") + 34] = 1  # the part that the member is in
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(Refused, match=re.escape("one part of several: join them (`zip -s 0 a.zip --out whole.zip`)")):
+        prepare_folder(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("x.nii.gz", "arrays"), ("x.arrow", "Arrow files"), ("x.tar.gz", "archives"), ("x.gz", "archives")],
+)
+def test_what_a_file_beside_images_is_called(name: str, said: str) -> None:
+    assert (kinds.no_image(name, b"") or "").startswith(said)
 
 
 def test_a_tar_without_its_end_is_read_and_told_and_what_is_behind_an_end_does_not_matter(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def files(path: Path, reading: Reading) -> Iterator[File]:
 
 def is_zip(path: Path) -> bool:
     """Whether it is a zip, by its start, as a tar's end may be one; else it is a tar. Raises `Refused` of others."""
+    if part := re.fullmatch(r"(.+)\.(?:(z\d\d)|\d{3})", path.name):
+        raise _one_part(path, f"zip -s 0 {part[1]}.zip --out whole.zip" if part[2] else f"cat {part[1]}.* > {part[1]}")
     with path.open("rb") as opened:
         head = opened.read(kinds.HEAD)
     if head[:4] in (b"PK\3\4", b"PK\5\6"):
@@ -76,12 +78,18 @@ def has_index(path: Path) -> bool:
     return True
 
 
+def _one_part(path: Path, joining: str) -> Refused:
+    return Refused(f"path is {path}, which is one part of several: join them (`{joining}`) and give the whole")
+
+
 def _neither(head: bytes, path: Path) -> str:
     no_archive = "no folder, .tar(.gz, .xz, .bz2) or .zip"
     for mark, kind, unpacked in (
         (b"\x28\xb5\x2f\xfd", "Zstandard", f"tar --zstd -xf {path.name}"),
         (b"7z\xbc\xaf\x27\x1c", "7-Zip", f"7z x {path.name}"),
         (b"Rar!", "RAR", f"unrar x {path.name}"),
+        (b"\x04\x22\x4d\x18", "LZ4", f"lz4 -dc {path.name} | tar -x"),
+        (b"\x1f\x9d", "compress", f"tar -xZf {path.name}"),
     ):
         if head.startswith(mark):
             return f"{no_archive}, but packed by {kind}: unpack it (`{unpacked}`) and give the folder"
@@ -92,6 +100,8 @@ def _neither(head: bytes, path: Path) -> str:
             return f"{no_archive}, but something else that is packed: unpack it and give the folder"
     if head.startswith(b"PAR1"):
         return f"{no_archive}, but a parquet file: say source: parquet"
+    if why := kinds.instead(head, "archive"):
+        return f"{no_archive}: {why}"
     if kinds.called_image(path.name):
         return f"{no_archive}, but one picture: give the folder that holds all of them"
     return no_archive
@@ -183,6 +193,8 @@ def _extracted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tarfile.ExF
 
 def _zip(path: Path, reading: Reading) -> Iterator[File]:
     with zipfile.ZipFile(path) as archive:
+        if any(member.volume for member in archive.infolist()):
+            raise _one_part(path, f"zip -s 0 {path.name} --out whole.zip")
         spelt = _Spelt(archive, path, reading)
         members: dict[str, zipfile.ZipInfo] = {}
         links: dict[str, str] = {}
