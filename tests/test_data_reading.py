@@ -1,18 +1,24 @@
 """Images as people have them: what is read of each, what is not, and in which words."""
 
+import gzip
 import io
+import os
+import re
+import struct
 import tarfile
 import unicodedata
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import files, prepared, values
+from ssl_core.data import archives, files, folder, kinds, prepared, spellings, values
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.prepared import Prepared
@@ -213,14 +219,72 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytes
     assert "GiB are read at most" in made.card.skipped["files"][0]["why"]
 
 
-def test_names_of_a_japanese_zip_are_read(tmp_path: Path) -> None:
-    tree(tmp_path / "photos")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for file in sorted((tmp_path / "photos").rglob("*.png")):
-            name = f"{ {'a': '猫', 'b': '犬'}[file.parent.name] }/{file.name}"
-            archive.writestr(name.encode("cp932").decode("cp437"), file.read_bytes())
-    made, _ = prepare_folder(tmp_path / "a.zip", tmp_path / "out")
-    assert sorted(made.card.classes) == sorted(["猫", "犬"])
+def zip_of(file: Path, names: Sequence[bytes], extra: Callable[[bytes], bytes] = lambda name: b"") -> Path:
+    """A zip whose names are these bytes, in an encoding that it does not say."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for i, name in enumerate(names):
+            written.seek(0)
+            Image.fromarray(RANDOM.integers(256, size=(9, 8, 3), dtype=np.uint8)).save(written, "PNG")
+            member = zipfile.ZipInfo(f"<{i:_>{len(name) - 2}}>")
+            member.extra = extra(name)
+            archive.writestr(member, written.getvalue())
+    content = file.read_bytes()
+    for i, name in enumerate(names):
+        content = content.replace(f"<{i:_>{len(name) - 2}}>".encode(), name)
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names", "read_as"),
+    [
+        ("cp932", ["猫", "犬"], "cp932"),
+        ("cp932", ["ﾈｺ写真", "犬ポチ"], "cp932"),
+        ("gbk", ["猫咪", "小狗"], "gbk"),
+        ("gbk", ["X光", "T恤"], "gbk"),
+        ("gbk", ["猫", "狗"], "gbk"),
+        ("cp949", ["고양이", "강아지"], "cp949"),
+        ("big5", ["貓咪", "小狗"], "big5"),
+        ("cp866", ["кот", "пёс"], "cp866"),
+        ("cp932", ["あか", "あお"], "cp932"),
+        ("cp932", ["あ", "う"], "cp932"),
+        ("cp1251", ["собака", "лиса"], "cp1251"),
+        ("cp437", ["Hündin", "Rüde"], "cp437"),
+        ("cp437", ["niño", "señal"], "cp437"),
+        ("cp850", ["Größe", "Straße"], "cp437"),
+        ("cp865", ["hjælp", "fjærkre"], "cp437"),
+        ("cp437", ["à la carte", "lit"], "cp437"),
+        ("utf-8", ["café", "żaba"], "utf-8"),
+    ],
+)
+def test_names_of_a_zip_that_does_not_say_their_encoding(
+    encoding: str, names: list[str], read_as: str, tmp_path: Path
+) -> None:
+    held = [f"{name}/{i}.png".encode(encoding) for name in names for i in range(10)]
+    made, _ = prepare_folder(zip_of(tmp_path / "a.zip", held), tmp_path / "out")
+    assert sorted(made.card.classes) == sorted(unicodedata.normalize("NFC", name) for name in names)
+    said = f"the archive does not say rightly how its names are written: read as {read_as}"
+    if encoding == "utf-8":
+        assert (made.card.notes[-1:], made.card.warnings) == ([said], [])
+    else:
+        way = "; where they look wrong, unpack it (`unzip -O ENCODING a.zip`) and give the folder"
+        assert made.card.warnings == [said + way]
+
+
+@pytest.mark.parametrize(("change", "classes"), [(b"", ["żaba", "кот"]), (b"?", ["????", "???"])])
+def test_the_unicode_names_of_a_zip_are_taken_while_they_are_of_its_names(
+    change: bytes, classes: list[str], tmp_path: Path
+) -> None:
+    told = {f"{'?' * len(name)}/{i}.png".encode(): f"{name}/{i}.png" for name in ("żaba", "кот") for i in range(10)}
+
+    def extra(name: bytes) -> bytes:
+        content = struct.pack("<BI", 1, zlib.crc32(change + name)) + told[name].encode()
+        return struct.pack("<HHHH", 1, 0, 0x7075, len(content)) + content
+
+    made, _ = prepare_folder(zip_of(tmp_path / "a.zip", list(told), extra), tmp_path / "out")
+    assert sorted(made.card.classes) == sorted(classes)
+    assert not made.card.warnings
 
 
 @pytest.mark.parametrize(("fit", "kept"), [("crop", False), ("squash", True), ("pad", True)])
@@ -274,3 +338,172 @@ def test_an_encrypted_zip_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(Refused, match=r"a\.zip cannot be read: it is encrypted; unpack it with its password"):
         prepare_folder(tmp_path / "a.zip", tmp_path / "out")
+
+
+def tar_of(file: Path, names: Sequence[str], mode: Literal["w", "w:gz", "w:xz", "w:bz2"] = "w") -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(file, mode) as archive:
+        for name in names:
+            written.seek(0)
+            Image.fromarray(RANDOM.integers(256, size=(9, 8, 3), dtype=np.uint8)).save(written, "PNG")
+            member = tarfile.TarInfo(name)
+            member.size = len(written.getvalue())
+            written.seek(0)
+            archive.addfile(member, written)
+    return file.read_bytes()
+
+
+NAMES = [f"{name}/{i}.png" for name in "ab" for i in range(10)]
+
+
+def header_of(name: str, content: bytes) -> int:
+    return content.index(name.encode() + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tar: tar.replace(b"b/5.png\0", b"b/\xff.png\0"), "is damaged (bad checksum)"),
+        (lambda tar: tar[: header_of("b/5.png", tar) + 200], "is damaged (truncated header)"),
+        (lambda tar: tar + tar, "is several tars behind each other: unpack all (`tar -xif a.tar`)"),
+        (lambda tar: gzip.compress(tar) + gzip.compress(tar), "is several tars behind each other"),
+    ],
+    ids=["a header", "cut in a header", "two", "two that are packed"],
+)
+@pytest.mark.parametrize("source", ["folder", "webdataset"])
+def test_a_tar_is_not_read_halfway(
+    change: Callable[[bytes], bytes], said: str, source: Literal["folder", "webdataset"], tmp_path: Path
+) -> None:
+    (tmp_path / "a.tar").write_bytes(change(tar_of(tmp_path / "whole.tar", NAMES)))
+    config = FolderConfig(source="folder", path=str(tmp_path / "a.tar"), image_size=8)
+    if source == "webdataset":
+        config = WebDatasetConfig(source="webdataset", path=str(tmp_path / "a.tar"), image_size=8)
+    with pytest.raises(Refused, match=re.escape(said)):
+        prepare_by(config, tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", [40, 0.5])
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2"])
+def test_a_packed_tar_that_is_damaged_anywhere_is_refused(
+    mode: Literal["w:gz", "w:xz", "w:bz2"], place: float, tmp_path: Path
+) -> None:
+    content = tar_of(tmp_path / "a.tar.x", NAMES, mode)
+    at = int(place if place > 1 else place * len(content))
+    (tmp_path / "a.tar.x").write_bytes(content[:at] + b"\xa5" * 40 + content[at + 40 :])
+    with pytest.raises(Refused, match=r"the archive a\.tar\.x is damaged"):
+        prepare_folder(tmp_path / "a.tar.x", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "cut", [lambda tar, packed: tar[:30], lambda tar, packed: packed[len(packed) // 2 :]], ids=["start", "tail"]
+)
+def test_a_piece_of_an_archive_is_refused(cut: Callable[[bytes, bytes], bytes], tmp_path: Path) -> None:
+    packed = zip_of(tmp_path / "a.zip", [name.encode() for name in NAMES]).read_bytes()
+    (tmp_path / "piece").write_bytes(cut(tar_of(tmp_path / "a.tar.gz", NAMES, "w:gz"), packed))
+    for read in (folder.peek, lambda path: prepare_folder(path, tmp_path / "out")):
+        with pytest.raises(Refused, match="the archive piece is damaged"):
+            read(tmp_path / "piece")
+
+
+def test_a_member_of_a_zip_that_is_damaged_is_skipped(tmp_path: Path) -> None:
+    packed = tmp_path / "a.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as archive:
+        for file in sorted(tree(tmp_path / "photos").rglob("*.png")):
+            archive.write(file, file.relative_to(tmp_path / "photos"))
+    content = packed.read_bytes()
+    at = content.index(b"b/5.png") + 40
+    packed.write_bytes(content[:at] + b"\xa5" * 40 + content[at + 40 :])
+    made, _ = prepare_folder(packed, tmp_path / "out", max_skipped_share=0.1)
+    assert [one["file"] for one in made.card.skipped["files"]] == ["b/5.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.zip",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "fetch the archives with `git lfs pull`",
+        ),
+        ("a.zip", b"<html>Sign in</html>", "such as a download's error page"),
+        ("a.zip", b"", "the file is empty"),
+        ("a.tar.lz4", b"\x04\x22\x4d\x18" + bytes(99), "`lz4 -dc a.tar.lz4 | tar -x`"),
+        ("a.tar.Z", b"\x1f\x9d\x90" + bytes(99), "`tar -xZf a.tar.Z`"),
+        ("a.tar.gz", gzip.compress(b"no tar" * 99), "something else that is packed"),
+        ("a.zip.001", b"PK\3\4", "join them (`cat a.zip.* > a.zip`)"),
+        ("a.z01", b"PK\7\x08", "join them (`zip -s 0 a.zip --out whole.zip`)"),
+    ],
+)
+def test_what_is_no_archive_leads_somewhere(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Refused, match=re.escape(said)):
+        prepare_folder(tmp_path / name, tmp_path / "out")
+
+
+def test_the_last_part_of_a_zip_is_none(tmp_path: Path) -> None:
+    content = bytearray(zip_of(tmp_path / "a.zip", [name.encode() for name in NAMES]).read_bytes())
+    content[content.index(b"PK\1\2") + 34] = 1  # the part that the member is in
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(Refused, match=re.escape("one part of several: join them (`zip -s 0 a.zip --out whole.zip`)")):
+        prepare_folder(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("x.nii.gz", "arrays"), ("x.arrow", "Arrow files"), ("x.tar.gz", "archives"), ("x.gz", "archives")],
+)
+def test_what_a_file_beside_images_is_called(name: str, said: str) -> None:
+    assert (kinds.no_image(name, b"") or "").startswith(said)
+
+
+def test_a_tar_without_its_end_is_read_and_told_and_what_is_behind_an_end_does_not_matter(tmp_path: Path) -> None:
+    whole = tar_of(tmp_path / "a.tar", NAMES)
+    for content, told in (
+        (whole[: header_of("b/5.png", whole)], {archives.UNENDED: ["a.tar"]}),
+        (whole + bytes(5000) + b"signature" * 99, {}),
+    ):
+        (tmp_path / "a.tar").write_bytes(content)
+        made, reading = prepare_folder(tmp_path / "a.tar", tmp_path / f"out{len(told)}")
+        assert sum(part["count"] for part in made.card.splits.values()) == (15 if told else 20)
+        assert reading.left_out == told
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_names_that_are_no_text_are_told_and_show_no_controls(kind: str, tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos", (os.fsdecode("犬".encode("cp932")), "\x1b[31mred\n"))
+    if kind == "tar":
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            archive.add(photos, ".")
+        photos = tmp_path / "a.tar"
+    made, _ = prepare_folder(photos, tmp_path / "out")
+    assert made.card.classes == ["\\x1b[31mred", "\\x8c¢"]
+    assert made.card.warnings == [files.LATIN]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "folder"])
+def test_separators_of_windows_part_folders(kind: str, tmp_path: Path) -> None:
+    held = [name.replace("/", "\\") for name in NAMES]
+    if kind == "zip":
+        zip_of(tmp_path / "set", [f"set/{name}".encode() for name in held])
+        with zipfile.ZipFile(tmp_path / "set", "a") as archive:
+            archive.writestr("set\\a\\", b"")
+    elif kind == "tar":
+        tar_of(tmp_path / "set", held)
+    else:
+        for name in (*held, "__MACOSX\\a\\._0.png"):
+            put(tmp_path / "set" / name)
+    made, _ = prepare_folder(tmp_path / "set", tmp_path / "out")
+    assert made.card.classes == ["a", "b"]
+    assert set(made.card.left_out) <= {"a system's leftovers"}
+
+
+def test_a_backslash_in_few_names_is_a_letter(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    put(photos / "a" / "x\\y.png")
+    made, _ = prepare_folder(photos, tmp_path / "out")
+    assert made.card.classes == ["a", "b"]
+    assert "a/x\\y.png" in [file for split in made.splits for file in made.files(split)]
+
+
+def test_labels_show_no_controls() -> None:
+    assert spellings.clean("\x1b[31mred\n") == "\\x1b[31mred"

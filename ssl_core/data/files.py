@@ -1,5 +1,6 @@
 """The files of a folder or an archive, each with the names that it is read under and what opens it."""
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -8,13 +9,19 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
 
-from ssl_core.data import kinds
+from ssl_core.data import kinds, names
 from ssl_core.data.source import Encoded, Reading
 from ssl_core.errors import Refused
 
 LARGEST = 2**29
 """Bytes that are read of one file: what is, or unpacks to, more is no image, and would not fit in memory."""
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What a file that is damaged in an archive raises."""
+LATIN = (
+    "names that are not in UTF-8 were read as Latin-1: where they look wrong, "
+    "`convmv -f ENCODING -t utf8 -r --notest FOLDER` renames those of a folder"
+)
 GONE = "files that were gone when they were to be read"
 
 
@@ -37,6 +44,13 @@ def meant(name: str, reading: Reading) -> bool:
     return True
 
 
+def shown(name: str, reading: Reading) -> str:
+    """A name as it is shown; of one whose encoding is not known the reading warns, once."""
+    if not names.is_unicode(name) and LATIN not in reading.warnings:
+        reading.warnings.append(LATIN)
+    return names.printable(name)
+
+
 def looks_like_image(file: File) -> bool:
     """Whether a file's name and its first bytes are those of an image, be it damaged further on."""
     name = file.names[0]
@@ -44,7 +58,7 @@ def looks_like_image(file: File) -> bool:
         with file.open() as opened:
             head = opened.read(kinds.HEAD)
         return kinds.no_image(name, head) is None if not kinds.called_image(name) else bool(kinds.formats(name, head))
-    except (Refused, OSError, zipfile.BadZipFile, zlib.error):
+    except (Refused, OSError, *DAMAGED):
         return False
 
 
@@ -71,7 +85,7 @@ def contents(file: File, reading: Reading) -> Iterator[tuple[str, Encoded]]:
         for name in file.names:
             reading.leave_out(GONE, name)
         return
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         trouble = f"damaged in the archive: {error}"
     for name in file.names:
         yield name, Encoded(content, name, trouble=trouble)

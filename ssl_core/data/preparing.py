@@ -166,7 +166,7 @@ def _card(
         left_out={why: {"count": len(files), "files": files[:LISTED]} for why, files in left_out.items()},
         unseen={split: classes for split, classes in unseen.items() if classes},
         notes=[*found.notes, *reading.remarks, *noted, *hints],
-        warnings=[*found.warnings, *loud],
+        warnings=[*found.warnings, *reading.warnings, *loud],
         duplicates={"in two splits": alike.leaks, "in two classes": alike.classes, "copies": alike.extra}
         | ({} if alike.near is None else {"nearly in two splits": alike.near}),
         groups=found.groups, target=targets.target(found.labels),

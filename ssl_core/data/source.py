@@ -94,7 +94,8 @@ class Reading:
     The path says the split and the class, `train/cat/1.jpg`, as layout.py reads it, where the content has no `place`.
     Complete when `examples` has ended:
     `sources` (name, bytes and sha256 of what was read), `left_out` (why -> the names of what was lost or is no image),
-    `remarks` (sentences on how names and files were read), `folders` (those that were seen, also without an image).
+    `remarks` (sentences on how names and files were read), `warnings` (those on what was guessed),
+    `folders` (those that were seen, also without an image).
     `foreseen`: of a source that knows them before it reads an image, the paths and places that will be read, as far as
     names tell.
     """
@@ -105,6 +106,7 @@ class Reading:
     extra: dict[str, np.ndarray] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
     foreseen: Callable[[], list[tuple[str, Place | None]]] | None = None
 

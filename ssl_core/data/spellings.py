@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from ssl_core.data.names import without_controls
 from ssl_core.errors import Refused
 
 
@@ -48,9 +49,9 @@ _SIDE_FILE = re.compile(r"(.+?)[_\-. ]+(mask|masks|seg|segmentation|gt|groundtru
 
 
 def clean(name: str) -> str:
-    """A class's name: composed characters (NFC), without blanks around it; bytes that are no text as \\xe9."""
+    """A class's name: composed characters (NFC), no blanks around it; controls and bytes that are no text as \\xe9."""
     readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return unicodedata.normalize("NFC", readable).strip() or readable
+    return without_controls(unicodedata.normalize("NFC", readable).strip() or readable)
 
 
 def words(name: str) -> list[str]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from ssl_core.data import kinds
-from ssl_core.data.files import GONE, File
+from ssl_core.data import kinds, names
+from ssl_core.data.files import GONE, File, meant, shown
 from ssl_core.data.names import printable
 from ssl_core.data.source import Reading
 
@@ -15,18 +15,21 @@ def files(root: Path, reading: Reading) -> Iterator[File]:
     """Every file below `root`, sorted by path; links are followed, but not back into a folder around them.
 
     What is none (a broken link, a pipe, a folder that may not be read) is left out of the reading by name, and its
-    `folders` and `count` are filled in at the first file.
+    `folders` and `count` are filled in at the first file. Where most have backslashes, these part folders.
     """
-    names = sorted(_below(root, reading))
-    reading.count = len(names)
-    for name in names:
-        file = root / name
+    paths = sorted(_below(root, reading))
+    reading.count = len(paths)
+    windows = names.of_windows(paths)
+    for path in paths:
+        file, name = root / path, path.replace("\\", "/") if windows else path
+        if windows and not meant(name, reading):
+            continue
         try:
             size = file.stat().st_size
         except OSError:
             reading.leave_out(GONE, printable(name))
             continue
-        yield File([printable(name)], size, partial(file.open, "rb"))
+        yield File([shown(name, reading)], size, partial(file.open, "rb"))
 
 
 def _below(root: Path, reading: Reading) -> Iterator[str]:
