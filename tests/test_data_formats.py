@@ -51,7 +51,28 @@ def test_a_scan_is_in_its_scanners_units() -> None:
     rescaled = dicom.values(scan(pixels, RescaleSlope=2, RescaleIntercept=-24))
     assert rescaled.dtype == np.int32
     np.testing.assert_array_equal(rescaled, 2 * pixels.astype(np.int32) - 24)
-    np.testing.assert_array_equal(dicom.values(scan(pixels, PhotometricInterpretation="MONOCHROME1")), -pixels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high", "bits", "said"),
+    [
+        (np.uint8, 0, 255, 8, {}),
+        (np.uint16, 0, 4095, 12, {}),
+        (np.uint16, 0, 4095, 16, {}),
+        (np.uint16, 0, 4095, 16, {"RescaleSlope": 1, "RescaleIntercept": 0}),
+        (np.int16, -1024, 1023, 16, {"RescaleSlope": 2, "RescaleIntercept": 1}),
+    ],
+)
+def test_a_picture_is_as_bright_whichever_end_of_its_values_is_white(
+    kind: type, low: int, high: int, bits: int, said: dict[str, Any]
+) -> None:
+    pixels = RANDOM.integers(low, high, size=(6, 5)).astype(kind)
+    pixels[0, 0] = low  # the highest of those that are stored the other way round
+    said = said | {"BitsStored": bits, "HighBit": bits - 1}
+    expected = dicom.values(scan(pixels, **said))
+    turned = dicom.values(scan((low + high - pixels).astype(kind), PhotometricInterpretation="MONOCHROME1", **said))
+    np.testing.assert_array_equal(turned, expected)
+    assert turned.dtype == expected.dtype
 
 
 def test_of_several_frames_the_first_is_taken_and_colours_are_red_green_and_blue() -> None:

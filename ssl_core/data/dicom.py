@@ -31,7 +31,22 @@ def values(content: bytes) -> np.ndarray:
         pixels = pixels[0]
     if file.SamplesPerPixel == 3:
         return pixels
+    if file.PhotometricInterpretation == "MONOCHROME1":
+        pixels = _inverted(pixels, file.BitsStored)
     scaled = np.asarray(apply_rescale(pixels, file))
     if scaled.dtype == np.float64 and (scaled == scaled.round()).all():
         scaled = scaled.astype(np.int32)
-    return -scaled.astype(np.int32) if file.PhotometricInterpretation == "MONOCHROME1" else scaled
+    return scaled
+
+
+def _inverted(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """What was white at its lowest, turned within the range that is stored, so that it lies where others of a set do.
+
+    16 bits of 16 are also said by who does not know; then it is the bits that the values fill.
+    """
+    if pixels.dtype.kind != "u":
+        return -1 - pixels
+    if bits == 16:
+        bits = int(pixels.max()).bit_length()
+    top = pixels.dtype.type(2**bits - 1)
+    return top - np.minimum(pixels, top)
