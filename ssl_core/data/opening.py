@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 
 from ssl_core.data import dicom, kinds, tiff, values
+from ssl_core.data.memory import MEMORY
 from ssl_core.data.source import Encoded, SourceConfig
+from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
 
 Image.init()  # all formats, as a format that is named is not looked for
@@ -28,37 +30,45 @@ PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
 DEEP = "16-bit colours"
 
 
-def opened(content: Encoded) -> Image.Image | np.ndarray:
-    """A Pillow image whose pixels are not decoded yet, or values [H, W(, channels)] of a format that it does not read.
+def opened(content: Encoded) -> Image.Image | Unread:
+    """A Pillow image whose pixels are not decoded yet, or values of a format that it does not read, unread too.
 
     Raises `Refused` with the way out, or what Pillow raises of a damaged file.
     """
+    image = _opened(content)
+    if decoded_bytes(image) > DECODED:
+        raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
+    return image
+
+
+def _opened(content: Encoded) -> Image.Image | Unread:
     if content.trouble:
         raise Refused(content.trouble)
     if isinstance(content.content, np.ndarray):
-        return content.content
+        values = content.content
+        return Unread(lambda: values, 0)  # no more than there are
     name = kinds.formats(content.name, content.content)
     if name == "DICOM":
-        return dicom.values(content.content)
+        return dicom.opened(content.content)
     if name == "HEIF":
         _read_heif()
     try:
         image = Image.open(io.BytesIO(content.content), formats=(name,))
     except (ValueError, SyntaxError, OSError):
         if name == "TIFF":
-            return tiff.values(content.content)
+            return tiff.opened(content.content)
         if name != "PNG":
             raise
         image = Image.open(io.BytesIO(_critical_chunks(content.content)), formats=("PNG",))
     if name == "TIFF":
         tiff.refuse_thumbnail(image)
-    if decoded_bytes(image) > DECODED:
-        raise Refused(f"its {image.width:,} x {image.height:,} pixels are too many to be decoded: make it smaller")
     return image
 
 
-def decoded_bytes(image: Image.Image) -> int:
+def decoded_bytes(image: Image.Image | Unread) -> int:
     """The memory that an image's pixels take once decoded."""
+    if isinstance(image, Unread):
+        return image.size
     return image.width * image.height * {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
 
 
@@ -74,9 +84,12 @@ def kind(content: Encoded) -> str | None:
         return DEEP if content.content[24] == 16 else None
     try:
         image = opened(content)
+        if isinstance(image, Unread):
+            with MEMORY.of(image.size):
+                return values.kind(image.load())
     except Exception:  # whatever a damaged file makes Pillow raise, it has no values
         return None
-    return values.kind(image) if isinstance(image, np.ndarray) else kind_of(image)
+    return kind_of(image)
 
 
 def kind_of(image: Image.Image) -> str | None:
@@ -90,18 +103,21 @@ def kind_of(image: Image.Image) -> str | None:
     )
 
 
-def values_of(content: Encoded) -> np.ndarray:
-    """The values that a range is measured on. Raises what opening and decoding raise."""
+def sampled(content: Encoded) -> np.ndarray:
+    """Some of the values that a range is measured on. Raises what opening and decoding raise."""
     image = opened(content)
-    return image if isinstance(image, np.ndarray) else array(image)
+    with MEMORY.of(decoded_bytes(image)):
+        if isinstance(image, Unread):
+            return values.sampled(image.load())
+        return array(image, values.sampled)
 
 
-def array(image: Image.Image) -> np.ndarray:
-    """The values of an image, [H, W(, channels)]: uint8, uint16, int32 or float32."""
+def array(image: Image.Image, picked: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
+    """The values of an image, [H, W(, channels)], or those `picked` of them: uint8, uint16, int32 or float32."""
     deep = image.mode in ("RGB", "RGBA") and _is_deep(image)
     made = np.asarray(image)
     # Pillow keeps the higher byte of each of 16 bits of colours.
-    return made[..., :3].astype(np.uint16) * 257 if deep else made
+    return picked(made[..., :3]).astype(np.uint16) * 257 if deep else picked(made)
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -143,7 +159,7 @@ def ranged(
 
     `again` goes over the set once more, a path and what loads its image.
     """
-    ranges = values.Ranges(again, kind, values_of)
+    ranges = values.Ranges(again, kind, sampled)
     for name, content in examples:
         found = ranges.of(content) if config.range == "auto" else None
         yield name, replace(content, range=found) if found else content
