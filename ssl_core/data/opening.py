@@ -38,6 +38,8 @@ def opened(content: Encoded) -> Image.Image | Unread:
     image = _opened(content)
     if decoded_bytes(image) > DECODED:
         raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
+    if isinstance(image, Image.Image) and _is_deep(image):
+        image.info[DEEP] = True  # parts of it say so too; Pillow forgets it with the first pixel
     return image
 
 
@@ -94,7 +96,7 @@ def kind(content: Encoded) -> str | None:
 
 def kind_of(image: Image.Image) -> str | None:
     """Which kind of values an opened image has; None where they are plain 8 bits."""
-    if image.mode in ("RGB", "RGBA") and _is_deep(image):
+    if image.mode in ("RGB", "RGBA") and DEEP in image.info:
         return DEEP
     if image.mode == "L" and image.format not in PLAIN:
         return "8-bit values"
@@ -109,15 +111,14 @@ def sampled(content: Encoded) -> np.ndarray:
     with MEMORY.of(decoded_bytes(image)):
         if isinstance(image, Unread):
             return values.sampled(image.load())
-        return array(image, values.sampled)
+        return values.sampled(array(image))
 
 
-def array(image: Image.Image, picked: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
-    """The values of an image, [H, W(, channels)], or those `picked` of them: uint8, uint16, int32 or float32."""
-    deep = image.mode in ("RGB", "RGBA") and _is_deep(image)
+def array(image: Image.Image) -> np.ndarray:
+    """The values of an image, [H, W(, channels)]: uint8, uint16, int32 or float32."""
     made = np.asarray(image)
     # Pillow keeps the higher byte of each of 16 bits of colours.
-    return picked(made[..., :3]).astype(np.uint16) * 257 if deep else picked(made)
+    return made[..., :3].astype(np.uint16) * 257 if kind_of(image) == DEEP else made
 
 
 def _is_deep(image: Image.Image) -> bool:
