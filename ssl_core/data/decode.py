@@ -59,7 +59,7 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
         # Nothing to decode or resize, without Pillow in a quarter of the time.
         return Picture(content[..., None].repeat(3, axis=2), (size, size), True)
     found = content if isinstance(content, Encoded) else Encoded(content)
-    image = opened(found)
+    image = opened(found, config.channels)
     if isinstance(image, Unread):
         notes = [SEVERAL] * image.several
         with MEMORY.of(image.size):

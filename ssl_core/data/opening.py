@@ -30,12 +30,15 @@ PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
 DEEP = "16-bit colours"
 
 
-def opened(content: Encoded) -> Image.Image | Unread:
+SAMPLES = 277
+"""The tag of a TIFF's channels, of which Pillow keeps those that are colours."""
+def opened(content: Encoded, channels: tuple[int, ...] | None = None) -> Image.Image | Unread:
     """A Pillow image whose pixels are not decoded yet, or values of a format that it does not read, unread too.
 
     Raises `Refused` with the way out, or what Pillow raises of a damaged file.
     """
-    image = _opened(content)
+    These also where `channels` are to be shown that Pillow would drop.
+    image = _opened(content, channels)
     if decoded_bytes(image) > DECODED:
         raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
     if isinstance(image, Image.Image) and _is_deep(image):
@@ -43,7 +46,7 @@ def opened(content: Encoded) -> Image.Image | Unread:
     return image
 
 
-def _opened(content: Encoded) -> Image.Image | Unread:
+def _opened(content: Encoded, channels: tuple[int, ...] | None) -> Image.Image | Unread:
     if content.trouble:
         raise Refused(content.trouble)
     if isinstance(content.content, np.ndarray):
@@ -66,6 +69,23 @@ def _opened(content: Encoded) -> Image.Image | Unread:
         tiff.refuse_thumbnail(image)
     return image
 
+        if channels and len(image.getbands()) <= max(channels) < getattr(image, "tag_v2", {}).get(SAMPLES, 1):
+            return tiff.opened(content.content)
+    return image
+
+
+def loaded(image: Image.Image, content: Encoded) -> Image.Image:
+    """An opened image with its pixels. Raises what Pillow raises of a damaged one."""
+    try:
+        image.load()
+    except ValueError:  # large or damaged texts behind the pixels of a PNG
+        assert isinstance(content.content, bytes)
+        if image.format != "PNG":
+            raise
+        again = opened(replace(content, content=_critical_chunks(content.content)))
+        assert isinstance(again, Image.Image)
+        again.load()
+        return again
 
 def decoded_bytes(image: Image.Image | Unread) -> int:
     """The memory that an image's pixels take once decoded."""
@@ -74,7 +94,7 @@ def decoded_bytes(image: Image.Image | Unread) -> int:
     return image.width * image.height * {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
 
 
-def kind(content: Encoded) -> str | None:
+def kind(content: Encoded, channels: tuple[int, ...] | None = None) -> str | None:
     """Which kind of values an image has, by its head alone; None where they are plain 8 bits, or it is no image."""
     if content.trouble:
         return None
@@ -85,7 +105,7 @@ def kind(content: Encoded) -> str | None:
     if content.content[:4] == b"\x89PNG" and content.content[25:26] not in (b"\0", b"\4"):
         return DEEP if content.content[24] == 16 else None
     try:
-        image = opened(content)
+        image = opened(content, channels)
         if isinstance(image, Unread):
             with MEMORY.of(image.size):
                 return values.kind(image.load())
@@ -105,9 +125,9 @@ def kind_of(image: Image.Image) -> str | None:
     )
 
 
-def sampled(content: Encoded) -> np.ndarray:
+def sampled(content: Encoded, channels: tuple[int, ...] | None = None) -> np.ndarray:
     """Some of the values that a range is measured on. Raises what opening and decoding raise."""
-    image = opened(content)
+    image = opened(content, channels)
     with MEMORY.of(decoded_bytes(image)):
         if isinstance(image, Unread):
             return values.sampled(image.load())
@@ -160,7 +180,8 @@ def ranged(
 
     `again` goes over the set once more, a path and what loads its image.
     """
-    ranges = values.Ranges(again, kind, sampled)
+    shown = config.channels
+    ranges = values.Ranges(again, lambda content: kind(content, shown), lambda content: sampled(content, shown))
     for name, content in examples:
         found = ranges.of(content) if config.range == "auto" else None
         yield name, replace(content, range=found) if found else content
