@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from ssl_core.data import decode as decoding
+from ssl_core.data import opening
 from ssl_core.data.decode import Picture
 from ssl_core.data.decode import decode as decode_by
 from ssl_core.data.source import Content, Encoded, SourceConfig
@@ -72,14 +73,41 @@ def test_twelve_bits_in_sixteen_of_colours_are_visible(kind: str, large: bool, m
     assert "16-bit colours: 0 is shown black, 4095 white" in made.notes
 
 
-def deep_png(values: np.ndarray) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
+
+def deep_png(values: np.ndarray) -> bytes:
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
     chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_text_too_large_for_its_reader_loses_no_picture(mode: str, behind: bool) -> None:
+    drawn = gradient("RGB").convert(mode)
+    content = encoded(drawn)
+    place = content.index(b"IEND" if behind else b"IDAT") - 4
+    text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2_000_000)))
+    content = content[:place] + text + content[place:]
+    np.testing.assert_array_equal(decode(content, 8).pixels, np.asarray(drawn.convert("RGB")))
+    assert len(opening.sampled(Encoded(content))) == np.asarray(drawn).size
+    cut = content[: place - 20] + text * behind + chunk(b"IEND", b"")
+    with pytest.raises((OSError, ValueError, SyntaxError)):
+        decode(cut, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "I", "F"])
+def test_a_range_is_measured_on_few_pixels_of_a_large_image(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = gradient("L").resize((320, 480)).convert(mode)
+    content = Encoded(encoded(drawn, "TIFF"))
+    whole = opening.sampled(content)
+    monkeypatch.setattr(opening, "FEW", 320 * 480 - 1)
+    few = opening.sampled(content)
+    assert len(few) < 2 * opening.SIDE**2
+    np.testing.assert_allclose(np.percentile(few, [1, 50, 99]), np.percentile(whole, [1, 50, 99]), atol=6)
 
 
 def deep_tiff(values: np.ndarray) -> bytes:

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from ssl_core.data import values
 from ssl_core.data.memory import MEMORY
-from ssl_core.data.opening import DEEP, array, decoded_bytes, kind_of, opened
+from ssl_core.data.opening import DEEP, array, decoded_bytes, kind_of, loaded, opened
 from ssl_core.data.source import Content, Encoded, SourceConfig
 from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
@@ -89,7 +89,7 @@ def _noting_crowded(made: Picture, ranged: bool) -> Picture:
 def _whole(image: Image.Image, found: Encoded) -> Image.Image:
     """The image with its pixels; of a JPEG that lacks nothing but its end mark too."""
     try:
-        image.load()
+        return loaded(image, found)
     except OSError:
         assert isinstance(found.content, bytes)
         if image.format not in ("JPEG", "MPO"):
@@ -99,7 +99,6 @@ def _whole(image: Image.Image, found: Encoded) -> Image.Image:
         if one.tobytes() != other.tobytes():
             raise
         return one
-    return image
 
 
 def _is_several(image: Image.Image) -> bool:

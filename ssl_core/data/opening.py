@@ -25,19 +25,21 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, once 
 
 DECODED = 1_700_000_000
 """Bytes that an image may have decoded: 400 megapixels of colours."""
+FEW, SIDE = 2**22, 64
+"""Pixels above which so many rows and columns of them, evenly spaced, are what a range is measured on."""
 PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
 """Formats that have 8 bits of brightness, so that their values need no range."""
 DEEP = "16-bit colours"
-
-
 SAMPLES = 277
 """The tag of a TIFF's channels, of which Pillow keeps those that are colours."""
+
+
 def opened(content: Encoded, channels: tuple[int, ...] | None = None) -> Image.Image | Unread:
     """A Pillow image whose pixels are not decoded yet, or values of a format that it does not read, unread too.
 
+    These also where `channels` are to be shown that Pillow would drop.
     Raises `Refused` with the way out, or what Pillow raises of a damaged file.
     """
-    These also where `channels` are to be shown that Pillow would drop.
     image = _opened(content, channels)
     if decoded_bytes(image) > DECODED:
         raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
@@ -67,8 +69,6 @@ def _opened(content: Encoded, channels: tuple[int, ...] | None) -> Image.Image |
         image = Image.open(io.BytesIO(_critical_chunks(content.content)), formats=("PNG",))
     if name == "TIFF":
         tiff.refuse_thumbnail(image)
-    return image
-
         if channels and len(image.getbands()) <= max(channels) < getattr(image, "tag_v2", {}).get(SAMPLES, 1):
             return tiff.opened(content.content)
     return image
@@ -86,6 +86,8 @@ def loaded(image: Image.Image, content: Encoded) -> Image.Image:
         assert isinstance(again, Image.Image)
         again.load()
         return again
+    return image
+
 
 def decoded_bytes(image: Image.Image | Unread) -> int:
     """The memory that an image's pixels take once decoded."""
@@ -131,6 +133,9 @@ def sampled(content: Encoded, channels: tuple[int, ...] | None = None) -> np.nda
     with MEMORY.of(decoded_bytes(image)):
         if isinstance(image, Unread):
             return values.sampled(image.load())
+        image = loaded(image, content)
+        if image.width * image.height > FEW:
+            image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)  # an array would be all of it once more
         return values.sampled(array(image))
 
 
