@@ -43,7 +43,7 @@ def opened(content: Encoded, channels: tuple[int, ...] | None = None) -> Image.I
     image = _opened(content, channels)
     if decoded_bytes(image) > DECODED:
         raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
-    if isinstance(image, Image.Image) and _is_deep(image):
+    if isinstance(image, Image.Image) and image.mode in ("RGB", "RGBA") and _is_deep(image):
         image.info[DEEP] = True  # parts of it say so too; Pillow forgets it with the first pixel
     return image
 
@@ -118,7 +118,7 @@ def kind(content: Encoded, channels: tuple[int, ...] | None = None) -> str | Non
 
 def kind_of(image: Image.Image) -> str | None:
     """Which kind of values an opened image has; None where they are plain 8 bits."""
-    if image.mode in ("RGB", "RGBA") and DEEP in image.info:
+    if DEEP in image.info:
         return DEEP
     if image.mode == "L" and image.format not in PLAIN:
         return "8-bit values"
