@@ -1,15 +1,20 @@
 """Images of every size and mode, decoded to uint8 RGB squares."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from ssl_core.data import decode as decoding
+from ssl_core.data import opening
 from ssl_core.data.decode import Picture
 from ssl_core.data.decode import decode as decode_by
-from ssl_core.data.source import Content, SourceConfig
+from ssl_core.data.source import Content, Encoded, SourceConfig
 
 
 def decode(content: Content, size: int, **settings: Any) -> Picture:
@@ -55,6 +60,60 @@ def test_sixteen_bits_become_eight() -> None:
     deep = Image.fromarray((np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8))
     made, *_ = decode(encoded(deep), 8)
     np.testing.assert_array_equal(made[..., 0].flatten(), np.arange(64) * 1024 // 257)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("large", [False, True])
+def test_twelve_bits_in_sixteen_of_colours_are_visible(kind: str, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = (np.arange(192, dtype=np.uint16) * 21).reshape(8, 8, 3)
+    content = deep_png(values) if kind == "PNG" else deep_tiff(values)
+    monkeypatch.setattr(decoding, "LARGE", 1 if large else 1000)
+    made = decode(Encoded(content, range=(0.0, 4095.0)), 1 if large else 8)
+    assert abs(made.pixels[..., 0].mean() - values[..., 0].mean() / 4095 * 255) < 9
+    assert "16-bit colours: 0 is shown black, 4095 white" in made.notes
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_text_too_large_for_its_reader_loses_no_picture(mode: str, behind: bool) -> None:
+    drawn = gradient("RGB").convert(mode)
+    content = encoded(drawn)
+    place = content.index(b"IEND" if behind else b"IDAT") - 4
+    text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2_000_000)))
+    content = content[:place] + text + content[place:]
+    np.testing.assert_array_equal(decode(content, 8).pixels, np.asarray(drawn.convert("RGB")))
+    assert len(opening.sampled(Encoded(content))) == np.asarray(drawn).size
+    cut = content[: place - 20] + text * behind + chunk(b"IEND", b"")
+    with pytest.raises((OSError, ValueError, SyntaxError)):
+        decode(cut, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "I", "F"])
+def test_a_range_is_measured_on_few_pixels_of_a_large_image(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = gradient("L").resize((320, 480)).convert(mode)
+    content = Encoded(encoded(drawn, "TIFF"))
+    whole = opening.sampled(content)
+    monkeypatch.setattr(opening, "FEW", 320 * 480 - 1)
+    few = opening.sampled(content)
+    assert len(few) < 2 * opening.SIDE**2
+    np.testing.assert_allclose(np.percentile(few, [1, 50, 99]), np.percentile(whole, [1, 50, 99]), atol=6)
+
+
+def deep_tiff(values: np.ndarray) -> bytes:
+    written = io.BytesIO()
+    tifffile.imwrite(written, values, photometric="rgb")
+    return written.getvalue()
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LA", "RGBA"])
