@@ -71,6 +71,10 @@ def shard(file: Path, samples: list[tuple[str, str]]) -> None:
         ("imagenet1k-train-0000.tar", "train"),
         ("shardA-00000.tar", ""),
         ("2023/part-0.parquet", ""),
+        ("default/partial-train/0000.parquet", "train"),
+        ("birds_test/part-0.parquet", "test"),
+        ("birds_test/birds.tar", "test"),
+        ("steam-train-station/0.tar", ""),
         ("steam-train-station.tar", ""),
     ],
 )
@@ -78,9 +82,10 @@ def test_a_files_split_is_what_its_name_or_folder_says(path: str, split: str) ->
     assert spellings.split_of_file(PurePosixPath(path)) == split
 
 
-def test_files_of_which_only_some_are_splits_are_refused() -> None:
-    with pytest.raises(Refused, match=r"named like splits \(train.tar\) and others are not \(extra.tar\)"):
-        spellings.splits_of_files([PurePosixPath("extra.tar"), PurePosixPath("train.tar")])
+@pytest.mark.parametrize("split", ["train.tar", "birds_train/0.tar"])
+def test_files_of_which_only_some_are_splits_are_refused(split: str) -> None:
+    with pytest.raises(Refused, match=rf"named like splits \({split}\) and others are not \(extra.tar\)"):
+        spellings.splits_of_files([PurePosixPath("extra.tar"), PurePosixPath(split)])
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("train_000", "test_000"), ("train/0", "test/0")])

@@ -66,10 +66,14 @@ def split_of(name: str) -> str | None:
 
 
 def split_of_file(path: PurePosixPath) -> str:
-    """The split that a file of many images is of, by its name or a folder's: `cifar-test-00000-of-00001.parquet`."""
-    said = [word for word in words(path.stem) if word not in FILLING | IMAGES | COUNTED]
-    ends = [SPLITS.get("".join(said)), *(SPLITS.get(word) for word in (said[:1] + said[-1:]))]
-    return next(filter(None, [*ends, *(split_of(parent.name) for parent in path.parents)]), "")
+    """The split of a file of many images, which its name or a folder's has at an end: `cifar-test-00000.parquet`."""
+    names = [path.stem, *(parent.name for parent in path.parents)]
+    return next(filter(None, map(_split_at_an_end, names)), "")
+
+
+def _split_at_an_end(name: str) -> str | None:
+    said = [word for word in words(name) if word not in FILLING | IMAGES | COUNTED]
+    return next(filter(None, map(SPLITS.get, ["".join(said), *said[:1], *said[-1:]])), None)
 
 
 def splits_of_files(paths: Sequence[PurePosixPath]) -> list[str]:
