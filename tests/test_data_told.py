@@ -53,7 +53,7 @@ def parquet(file: Path, labels: list[str]) -> None:
 
 def shard(file: Path, samples: list[tuple[str, str]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(file, "w") as archive:
+    with tarfile.open(file, "w:gz" if file.suffix in (".gz", ".tgz") else "w") as archive:
         for key, label in samples:
             for name, content in ((f"{key}.cls", label.encode()), (f"{key}.png", png())):
                 member = tarfile.TarInfo(name)
@@ -74,6 +74,7 @@ def shard(file: Path, samples: list[tuple[str, str]]) -> None:
         ("default/partial-train/0000.parquet", "train"),
         ("birds_test/part-0.parquet", "test"),
         ("birds_test/birds.tar", "test"),
+        ("birds_test.tar.gz", "test"),
         ("steam-train-station/0.tar", ""),
         ("steam-train-station.tar", ""),
     ],
@@ -104,6 +105,23 @@ def test_test_rows_stay_test_rows_and_equal_names_in_two_folders_lose_none(
         assert made.classes == sorted(ODD)
         assert counts(made) == {"train": 54, "val": 6, "test": 30}
         assert not made.left_out
+
+
+def test_what_is_no_piece_of_a_set_is_passed_by(tmp_path: Path) -> None:
+    parquet(tmp_path / "p/train.parquet/part-0.snappy.parquet", ODD * 10)
+    parquet(tmp_path / "p/test.parquet/part-0.snappy.parquet", ODD * 2)
+    shard(tmp_path / "w/train.tar", [(f"{i}", ODD[i % 6]) for i in range(60)])
+    shard(tmp_path / "w/test.TGZ", [(f"{i}", ODD[i % 6]) for i in range(12)])
+    for left in ("p/train.parquet/._part-0.snappy.parquet", "p/.ipynb_checkpoints/train.parquet", "w/._train.tar"):
+        (tmp_path / left).parent.mkdir(exist_ok=True)
+        (tmp_path / left).write_bytes(b"\0\5\x16\7")
+    for config in (
+        ParquetConfig(source="parquet", path=str(tmp_path / "p"), image_size=8),
+        WebDatasetConfig(source="webdataset", path=str(tmp_path / "w"), image_size=8),
+    ):
+        assert counts(card(config, tmp_path / f"{config.source}_out")) == {"train": 54, "val": 6, "test": 12}
+    with pytest.raises(Refused, match=r"and no \.tar is there"):
+        data.read(WebDatasetConfig(source="webdataset", path=str(tmp_path / "p")), tmp_path)
 
 
 @pytest.mark.parametrize("names", [("shardA-00000", "shardB-00000"), ("2023/0", "2024/0")])

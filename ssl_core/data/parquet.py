@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssl_core.data import opening, spellings
+from ssl_core.data import opening, pieces
+from ssl_core.data.pieces import Piece
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.structure import Place
 from ssl_core.errors import Refused
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 ROWS = 64
 """Rows that are read at once."""
-Piece = tuple[Path, PurePosixPath, str]
-"""A file, its path below the folder of all, and its split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +36,16 @@ class ParquetConfig(SourceConfig):
 
 def read(config: ParquetConfig, raw: Path) -> Reading:
     """The rows of all files. Raises `Refused` where there is no such file, or it has no such columns."""
-    path = Path(config.path).expanduser()
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if not files or not path.exists():
-        raise Refused(f"path is {config.path}, and no .parquet is there: give a file, or a folder of them")
-    counts = [_opened(file, config).metadata.num_rows for file in files]
-    reading = Reading(examples=iter(()), count=sum(counts))
-    names = [PurePosixPath(file.relative_to(path if path.is_dir() else path.parent)) for file in files]
-    pieces = list(zip(files, names, spellings.splits_of_files(names), strict=True))
+    found = pieces.found(config.path, ".parquet")
+    reading = Reading(examples=iter(()), count=sum(_opened(piece.file, config).metadata.num_rows for piece in found))
 
     def examples() -> Iterator[tuple[str, Encoded]]:
-        for file, name, split in pieces:
-            yield from _rows(file, name, split, config)
-            reading.sources.append(described(file, sha256(file)))
+        for piece in found:
+            yield from _rows(piece, config)
+            reading.sources.append(described(piece.file, sha256(piece.file)))
 
-    reading.foreseen = lambda: [
-        (path, place) for file, name, split in pieces for path, place, _ in _told(file, name, split, config, [])
-    ]
-    reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
+    reading.foreseen = lambda: [(path, place) for piece in found for path, place, _ in _told(piece, config, [])]
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(found, config))
     return reading
 
 
@@ -73,24 +64,22 @@ def _opened(file: Path, config: ParquetConfig) -> "ParquetFile":
     return opened
 
 
-def _rows(file: Path, name: PurePosixPath, split: str, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
-    for path, place, found in _told(file, name, split, config, [config.image]):
+def _rows(piece: Piece, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
+    for path, place, found in _told(piece, config, [config.image]):
         yield path, replace(_content(found[config.image], path), place=place)
 
 
-def _told(
-    file: Path, name: PurePosixPath, split: str, config: ParquetConfig, columns: list[str]
-) -> Iterator[tuple[str, Place, dict[str, Any]]]:
+def _told(piece: Piece, config: ParquetConfig, columns: list[str]) -> Iterator[tuple[str, Place, dict[str, Any]]]:
     """Each row's path, its split and label, and what it has in some columns."""
-    opened = _opened(file, config)
+    opened = _opened(piece.file, config)
     names = _classes(opened.schema_arrow.metadata or {}, config.label)
     row = 0
     for batch in opened.iter_batches(ROWS, columns=[*columns, *([config.label] if config.label else [])]):
         for found in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
             label = found[config.label] if config.label else None
             yield (
-                f"{name.with_suffix('')}-{row:07}",
-                Place.of(split, _named(label, names)),
+                f"{piece.name.with_suffix('')}-{row:07}",
+                Place.of(piece.split, _named(label, names)),
                 found,
             )
             row += 1
@@ -126,7 +115,7 @@ def _classes(metadata: dict[bytes, bytes], label: str | None) -> list[str]:
         return []
 
 
-def _loading(pieces: list[Piece], config: ParquetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
-    for file, name, split in pieces:
-        for place, content in _rows(file, name, split, config):
+def _loading(found: list[Piece], config: ParquetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
+    for piece in found:
+        for place, content in _rows(piece, config):
             yield place, lambda content=content: content

@@ -25,8 +25,8 @@ NAMED = 3
 """Names that a sentence has."""
 FILLING = _words("set sets data dataset datasets split subset seg bounding box the my dir folder full final")
 """Words that change nothing about what a name says of a split: `training_set`, `seg_test`."""
-COUNTED = _words("of shard shards part parts chunk chunks")
-"""Words beside the numbers of files that hold a data set in pieces."""
+COUNTED = _words("of shard shards part parts chunk chunks tar snappy zstd gzip")
+"""Words beside the numbers of files that hold a data set in pieces, and how these are packed: `test-0.tar.gz`."""
 IMAGES = _words("image images img imgs picture pictures pics photo photos jpeg jpg png rgb frame frames")
 PIECES = _words("part parts fold folds batch batches chunk chunks shard shards split subset")
 SIDE = _words(

@@ -6,22 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from ssl_core.data import archives, kinds, opening, spellings
+from ssl_core.data import archives, kinds, opening, pieces
 from ssl_core.data.files import File, contents
+from ssl_core.data.pieces import Piece
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.structure import Place
-from ssl_core.errors import Refused
 
 LABELS = {".cls", ".json", ".txt"}
 LARGEST_LABEL = 2**24
 """Bytes that a file of a label has at most."""
-Piece = tuple[Path, PurePosixPath, str]
-"""A shard, its path below the folder of all, and its split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebDatasetConfig(SourceConfig):
-    """`path`: a shard, or a folder of them; `label`: the key of the label in a sample's .json, if there is no .cls.
+    """`path`: a shard, .tar(.gz), or a folder of them; `label`: the key of the label in a .json, if there is no .cls.
 
     A list is several labels, and numbers that are not all whole are numbers.
 
@@ -43,21 +41,16 @@ class _Sample:
 
 def read(config: WebDatasetConfig, raw: Path) -> Reading:
     """The samples of all shards. Raises `Refused` where there is none, or one is damaged."""
-    path = Path(config.path).expanduser()
-    shards = sorted(path.rglob("*.tar")) if path.is_dir() else [path]
-    if not shards or not path.exists():
-        raise Refused(f"path is {config.path}, and no .tar is there: give a shard, or a folder of them")
+    shards = pieces.found(config.path, ".tar", ".tar.gz", ".tgz")
     reading = Reading(examples=iter(()))
-    names = [PurePosixPath(shard.relative_to(path if path.is_dir() else path.parent)) for shard in shards]
-    pieces = list(zip(shards, names, spellings.splits_of_files(names), strict=True))
 
     def examples() -> Iterator[tuple[str, Encoded]]:
-        for shard, name, split in pieces:
-            yield from _images(shard, name, split, config, reading)
-            reading.sources.append(described(shard, sha256(shard)))
+        for shard in shards:
+            yield from _images(shard, config, reading)
+            reading.sources.append(described(shard.file, sha256(shard.file)))
 
-    reading.foreseen = lambda: [(sample, content.place) for sample, content in _again(pieces, config, _unread)]
-    reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
+    reading.foreseen = lambda: [(sample, content.place) for sample, content in _again(shards, config, _unread)]
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(shards, config))
     return reading
 
 
@@ -71,19 +64,18 @@ def _unread(file: File, reading: Reading) -> Encoded | None:
 
 
 def _images(
-    shard: Path,
-    name: PurePosixPath,
-    split: str,
+    shard: Piece,
     config: WebDatasetConfig,
     reading: Reading,
     image: Callable[[File, Reading], Encoded | None] = _read,
 ) -> Iterator[tuple[str, Encoded]]:
-    with archives.refusing_damage(shard):
-        for sample in _samples(shard, config, reading, image):
+    with archives.refusing_damage(shard.file):
+        for sample in _samples(shard.file, config, reading, image):
             if sample.image is None:
                 reading.leave_out("samples without an image", f"{shard.name}/{sample.key}")
                 continue
-            yield f"{name.with_suffix('')}/{sample.key}", replace(sample.image, place=Place.of(split, sample.label))
+            place = Place.of(shard.split, sample.label)
+            yield f"{shard.name.with_suffix('')}/{sample.key}", replace(sample.image, place=place)
     reading.folders.clear()  # these are of one shard, and no folders of the images
 
 
@@ -124,13 +116,13 @@ def _label(name: str, content: bytes, config: WebDatasetConfig, said: Any) -> An
 
 
 def _again(
-    pieces: list[Piece], config: WebDatasetConfig, image: Callable[[File, Reading], Encoded | None] = _read
+    shards: list[Piece], config: WebDatasetConfig, image: Callable[[File, Reading], Encoded | None] = _read
 ) -> Iterator[tuple[str, Encoded]]:
     """The images of all shards, of which nothing is noted."""
     unseen = Reading(examples=iter(()))
-    for shard, name, split in pieces:
-        yield from _images(shard, name, split, config, unseen, image)
+    for shard in shards:
+        yield from _images(shard, config, unseen, image)
 
 
-def _loading(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
-    return ((sample, lambda content=content: content) for sample, content in _again(pieces, config))
+def _loading(shards: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
+    return ((sample, lambda content=content: content) for sample, content in _again(shards, config))
