@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ssl_core.data import archives, kinds, opening, tree
+from ssl_core.data import archives, kinds, opening, table, tree
 from ssl_core.data.decode import decode
 from ssl_core.data.files import File, contents, looks_like_image
 from ssl_core.data.layout import Folder
@@ -37,7 +37,7 @@ def read(config: FolderConfig, raw: Path) -> Reading:
     reading = Reading(examples=iter(()))
     reading.examples = opening.ranged(_examples(path, reading), config, partial(_loading, path))
     if path.is_dir() or archives.has_index(path):
-        reading.foreseen = lambda: [(name, None) for name in _names(path)]
+        reading.foreseen = lambda: [(name, None) for name in _names(path, reading.tables)]
     return reading
 
 
@@ -104,18 +104,21 @@ def _examples(path: Path, reading: Reading) -> Iterator[tuple[str, Encoded]]:
         reading.sources.append(described(path, sha256(path)))
 
 
-def _names(path: Path) -> list[str]:
+def _names(path: Path, tables: dict[str, bytes]) -> list[str]:
     """The names of the files that will be read as images, in folders of which one at least begins like one.
 
-    Where none does, all of them: then the names are what can be told.
+    Where none does, all of them: then the names are what can be told. Tables that are known by their name are put into
+    `tables`.
     """
-    unseen = Reading(examples=iter(()))
+    unseen = Reading(examples=iter(()), tables=tables)
     found: list[str] = []
     sound = set[str]()
     with archives.refusing_damage(path):
         for file in _files(path, unseen):
             called = kinds.called_image(file.names[0])
             if not called and kinds.no_image(file.names[0], b"") != kinds.OTHER:
+                if any(map(table.is_known, file.names)):
+                    list(contents(file, unseen))
                 continue
             parents = {_parent(name) for name in file.names}
             if not called or not parents <= sound:
