@@ -337,6 +337,13 @@ def test_lists_and_numbers_of_samples_are_labels_and_numbers(said: list[Any], ta
     assert targets.known(all_labels(made)).sum() == 60
 
 
+def test_bytes_are_the_text_of_a_class_and_fields_are_none(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, {"label": [b"cat", "ö".encode()] * 30}).card.classes == ["cat", "ö"]
+    with pytest.raises(Refused, match=r"column label of train-0.parquet holds {'id': 1, .* is meant \(id, name\)"):
+        (tmp_path / "out").rename(tmp_path / "before")
+        rows_of(tmp_path, {"label": [{"id": 1, "name": "cat"}] * 60})
+
+
 def test_images_with_different_kinds_of_labels_are_refused() -> None:
     for cells in (["a", 1.5], ["a", ["b"]], [1, ["b"]]):
         with pytest.raises(Refused, match="all must have the same"):

@@ -76,7 +76,8 @@ def _told(piece: Piece, config: ParquetConfig, columns: list[str]) -> Iterator[t
     row = 0
     for batch in opened.iter_batches(ROWS, columns=[*columns, *([config.label] if config.label else [])]):
         for found in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
-            label = found[config.label] if config.label else None
+            cell = found[config.label] if config.label else None
+            label = pieces.label(cell, f"the column {config.label} of {piece.name}")
             yield (
                 f"{piece.name.with_suffix('')}-{row:07}",
                 Place.of(piece.split, _named(label, names)),
