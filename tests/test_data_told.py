@@ -1,5 +1,6 @@
 """Sources that say split and label beside the image: whatever these are called, no folder is guessed from them."""
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -337,10 +338,65 @@ def test_lists_and_numbers_of_samples_are_labels_and_numbers(said: list[Any], ta
     assert targets.known(all_labels(made)).sum() == 60
 
 
+def samples(file: Path, names: list[str], count: int = 60, apart: bool = False) -> WebDatasetConfig:
+    """A shard of samples that have such files, whose contents fit the endings; `apart`: kind by kind."""
+    texts = {"cls": b"%d", "CLS": b"%d", "json": b'{"class_id": %d}', "txt": b"%d", "nest": b'{"label": {"id": %d}}'}
+    made = [
+        (
+            f"{i:03}.{name.replace('nest', 'json')}",
+            texts[name] % (i % 3) if name in texts else png(),
+            (names.index(name), i) if apart else (i, names.index(name)),
+        )
+        for i in range(count) for name in names
+    ]  # fmt: skip
+    with tarfile.open(file, "w") as archive:
+        for name, content, _ in sorted(made, key=lambda one: one[2]):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return WebDatasetConfig(source="webdataset", path=str(file), image_size=8)
+
+
+@pytest.mark.parametrize("names", [["png", "CLS"], ["depth.png", "png", "cls"], ["PNG", "mask.png", "json", "cls"]])
+def test_a_samples_image_is_the_one_of_its_key_and_its_class_is_read_however_it_is_spelled(
+    names: list[str], tmp_path: Path
+) -> None:
+    made = card(samples(tmp_path / "s.tar", names), tmp_path / "out")
+    assert made.classes == ["0", "1", "2"]
+    beside = [name for name in names if ".png" in name]
+    assert [one["files"][0] for one in made.left_out.values()] == [f"s.tar/000.{name}" for name in beside]
+
+
+@pytest.mark.parametrize(
+    ("names", "apart", "sentence"),
+    [
+        (
+            ["left.png", "right.png", "cls"],
+            False,
+            "000.left.png and 000.right.png, both images of the sample 000, as a",
+        ),
+        (["png", "cls"], True, r"s.tar has files of the sample 000 apart from its image: .*--sort=name"),
+        (["png", "nest"], False, r"`label` in 000.json \(label\) holds {'id': 0}, .* the field that is meant \(id\)"),
+    ],
+)
+def test_samples_that_are_unclear_are_refused(names: list[str], apart: bool, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=sentence):
+        card(samples(tmp_path / "s.tar", names, apart=apart), tmp_path / "out")
+
+
+def test_files_of_a_sample_that_say_no_label_are_told(tmp_path: Path) -> None:
+    made = card(samples(tmp_path / "s.tar", ["png", "json", "txt"]), tmp_path / "out")
+    ((why, files),) = made.left_out.items()
+    assert "`label:` is the key of one in a .json; a .txt is taken for a caption" in why
+    assert (files["count"], files["files"][:2]) == (120, ["s.tar/000.json (class_id)", "s.tar/000.txt"])
+    unlabelled = dataclasses.replace(samples(tmp_path / "s.tar", ["png", "json"]), labels="none")
+    assert not card(unlabelled, tmp_path / "none").left_out
+
+
 def test_bytes_are_the_text_of_a_class_and_fields_are_none(tmp_path: Path) -> None:
     assert rows_of(tmp_path, {"label": [b"cat", "ö".encode()] * 30}).card.classes == ["cat", "ö"]
+    (tmp_path / "out").rename(tmp_path / "before")
     with pytest.raises(Refused, match=r"column label of train-0.parquet holds {'id': 1, .* is meant \(id, name\)"):
-        (tmp_path / "out").rename(tmp_path / "before")
         rows_of(tmp_path, {"label": [{"id": 1, "name": "cat"}] * 60})
 
 
