@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -391,6 +392,37 @@ def test_files_of_a_sample_that_say_no_label_are_told(tmp_path: Path) -> None:
     assert (files["count"], files["files"][:2]) == (120, ["s.tar/000.json (class_id)", "s.tar/000.txt"])
     unlabelled = dataclasses.replace(samples(tmp_path / "s.tar", ["png", "json"]), labels="none")
     assert not card(unlabelled, tmp_path / "none").left_out
+
+
+def test_a_file_without_labels_has_none_and_the_way_to_read_none_is_named(tmp_path: Path) -> None:
+    parquet(tmp_path / "p/train.parquet", ODD * 10)
+    rows = pq.read_table(tmp_path / "p/train.parquet").select(["image"])
+    pq.write_table(rows[:12], tmp_path / "p/test.parquet")
+    made = card(ParquetConfig(source="parquet", path=str(tmp_path / "p"), image_size=8), tmp_path / "out")
+    assert (made.classes, sum(counts(made).values())) == (sorted(ODD), 60)
+    assert made.left_out["of the test split, without a label"]["count"] == 12
+    pq.write_table(rows, tmp_path / "bare.parquet")
+    bare = ParquetConfig(source="parquet", path=str(tmp_path / "bare.parquet"), image_size=8)
+    with pytest.raises(Refused, match=r"bare\.parquet has no column label, but image: .* or `label: null` where there"):
+        data.read(bare, tmp_path)
+    for i, config in enumerate((dataclasses.replace(bare, labels="none"), dataclasses.replace(bare, label=None))):
+        assert card(config, tmp_path / f"bare{i}").classes == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda content: content[:4] + b"\xa5" * 36 + content[40:], r"parquet \(.+: fetch or make it again\)"),
+        (lambda content: content[:-20], r"parquet \(.+: fetch or make it again\)"),
+        (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
+    ],
+    ids=["page", "cut", "pointer"],
+)
+def test_a_damaged_parquet_file_is_named(damage: Callable[[bytes], bytes], sentence: str, tmp_path: Path) -> None:
+    parquet(tmp_path / "0.parquet", ODD * 10)
+    (tmp_path / "0.parquet").write_bytes(damage((tmp_path / "0.parquet").read_bytes()))
+    with pytest.raises(Refused, match=rf"0\.parquet.*{sentence}"):
+        card(ParquetConfig(source="parquet", path=str(tmp_path / "0.parquet"), image_size=8), tmp_path / "out")
 
 
 def test_bytes_are_the_text_of_a_class_and_fields_are_none(tmp_path: Path) -> None:

@@ -147,19 +147,23 @@ _MARKS = [
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
 
 
-def _no_image_inside(content: bytes) -> str:
-    """What a file holds that is called an image and is none."""
+def instead(content: bytes, wanted: str) -> str | None:
+    """What a file holds in place of an image or archive that is `wanted`, and how to have that; None of others."""
     if not content:
         return "the file is empty"
     if content.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer stands for the image: fetch the images with `git lfs pull`"
+        return f"a Git LFS pointer stands for the {wanted}: fetch the {wanted}s with `git lfs pull`"
     if content.startswith((b"/annex/objects/", b"../.git/annex", b".git/annex")):
-        return "a git-annex pointer stands for the image: fetch the images with `git annex get .`"
-    start = content[:HEAD].lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg")):
-        return "it holds a page or drawing of text, such as a download's error page, and no picture"
-    if start.startswith(b"%!ps") or content.startswith(b"\xc5\xd0\xd3\xc6"):
-        return "PostScript, which would have to be run: save it as PNG"
+        return f"a git-annex pointer stands for the {wanted}: fetch the {wanted}s with `git annex get .`"
+    if content[:HEAD].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg")):
+        return f"it holds a page or drawing of text, such as a download's error page, and no {wanted}"
     if not any(content):
         return "it holds nothing but zeros: its download or copy did not end"
-    return "its content is of no image format that is read here"
+    return None
+
+
+def _no_image_inside(content: bytes) -> str:
+    """What a file holds that is called an image and is none."""
+    if content[:HEAD].lstrip().lower().startswith(b"%!ps") or content.startswith(b"\xc5\xd0\xd3\xc6"):
+        return "PostScript, which would have to be run: save it as PNG"
+    return instead(content, "image") or "its content is of no image format that is read here"
