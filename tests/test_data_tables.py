@@ -109,6 +109,18 @@ def test_tables_known_by_their_name_are_those_of_the_data_set_wherever_they_lie(
     assert not made.warnings
 
 
+@pytest.mark.parametrize(
+    ("content", "label"), [("{bad", "COLUMN"), ('{"file_name": "a.png", "label": ["a", "b"]}', "label")]
+)
+def test_a_known_table_that_cannot_be_read_is_refused_with_the_way_on(content: str, label: str, tmp_path: Path) -> None:
+    photos(tmp_path / "p", ("a", "b"))
+    (tmp_path / "p" / "metadata.jsonl").write_text(content)
+    config = FolderConfig(source="folder", path=str(tmp_path / "p"), image_size=8)
+    way = rf"labels: {{table: metadata.jsonl, file: file_name, label: {label}, …}} to this data set, labels: none to"
+    with pytest.raises(Refused, match=way):
+        prepare("mine", data.read(config, tmp_path), config, tmp_path, tmp_path / "p")
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_a_given_table_of_an_archive_is_the_one_of_that_very_path(kind: str, tmp_path: Path) -> None:
     for path in ("a/t.csv", "t.csv"):

@@ -133,15 +133,24 @@ def is_known(path: str) -> bool:
 def found_in(contents: Mapping[str, bytes]) -> Iterator[tuple[LabelTable, str, list[Row]]]:
     """Tables that are known by their name, of those that have a column file_name and labels, with their rows.
 
-    `contents`: by their paths among the images. With each the folder whose files it is about, its own.
+    `contents`: by their paths among the images. With each the folder whose files it is about, its own. Raises `Refused`
+    where one cannot be read, with what would say how.
     """
     for name, content in sorted(contents.items()):
-        rows = table_file.rows(name, content)
-        columns = list(next(iter(rows), {}))
-        label = next((key for key in LABELS if key in columns), None)
-        if "file_name" in columns and label:
-            known = LabelTable(table=name, label=label)
-            yield known, PurePosixPath(name).parent.as_posix().removeprefix("."), _read(known, rows)
+        label = None
+        try:
+            rows = table_file.rows(name, content)
+            columns = list(next(iter(rows), {}))
+            label = next((key for key in LABELS if key in columns), None)
+            if "file_name" in columns and label:
+                known = LabelTable(table=name, label=label)
+                yield known, PurePosixPath(name).parent.as_posix().removeprefix("."), _read(known, rows)
+        except Refused as error:
+            raise Refused(
+                f"{error} (a table of this name is taken for that of the labels: to have it read otherwise, add "
+                f"labels: {{table: {name}, file: file_name, label: {label or 'COLUMN'}, …}} to this data set, "
+                "labels: none to have no labels, or take it out of there)"
+            ) from None
 
 
 def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> tuple[dict[int, Row], list[str]]:
