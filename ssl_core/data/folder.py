@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ssl_core.data import archives, kinds, opening, table, tree
-from ssl_core.data.decode import decode
+from ssl_core.data import archives, kinds, opening, remarks, table, tree
+from ssl_core.data.decode import decode, explained
 from ssl_core.data.files import File, contents, looks_like_image
 from ssl_core.data.layout import Folder
 from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described, sha256
@@ -66,8 +66,21 @@ def peek(path: str | Path) -> int:
     reading = read(FolderConfig(source="folder", path=str(path), range=(0, 255)), Path())
     sides = list(itertools.islice(_shorter_sides(reading.examples), PEEKED))
     if not sides:
-        raise Refused(f"path is {path}, which holds no image that can be read: give a folder of images")
+        why = "; ".join([*_troubles(path), *remarks.left_out(reading)])
+        raise Refused(
+            f"path is {path}, which holds no image that can be read: give a folder of images{why and f' ({why})'}"
+        )
     return max(16, min(64, int(statistics.median(sides)) // 4 * 4))
+
+
+def _troubles(path: str | Path) -> Iterator[str]:
+    """Why the first file is none that is called an image."""
+    for name, content in read(FolderConfig(source="folder", path=str(path), range=(0, 255)), Path()).examples:
+        try:
+            decode(content, 8, SourceConfig())
+        except Exception as error:  # whatever a damaged file makes Pillow raise
+            yield f"{name}: {explained(error)}"
+        return
 
 
 def _shorter_sides(examples: Iterator[tuple[str, Content]]) -> Iterator[int]:
