@@ -432,6 +432,13 @@ def test_bytes_are_the_text_of_a_class_and_fields_are_none(tmp_path: Path) -> No
         rows_of(tmp_path, {"label": [{"id": 1, "name": "cat"}] * 60})
 
 
+@pytest.mark.parametrize("captions", [[f"a photo of {i}" for i in range(60)], list(range(60))])
+def test_what_each_image_has_for_itself_is_no_class(captions: list[Any]) -> None:
+    with pytest.raises(Refused, match=r"the source has 60 different ones for 60 images, as .*labels: none reads none"):
+        labelling.meant([Place.of("train", caption) for caption in captions])
+    labelling.meant([Place.of("train", caption) for caption in captions[:30] * 2])
+
+
 def test_images_with_different_kinds_of_labels_are_refused() -> None:
     for cells in (["a", 1.5], ["a", ["b"]], [1, ["b"]]):
         with pytest.raises(Refused, match="all must have the same"):

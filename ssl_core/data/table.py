@@ -195,8 +195,13 @@ def _refuse_many(table: LabelTable, rows: list[Row]) -> None:
     several = [one for one in kinds for sign in "|;," if sign in one and {p.strip() for p in one.split(sign)} <= kinds]
     if several or (kinds and all(map(_DECIMAL.fullmatch, kinds)) and any(float(one) % 1 for one in kinds)):
         raise Refused(f"labels: the column {table.label} of {table.table} has {min(several or kinds)!r}: {ONE_CLASS}")
-    if len(labels) >= 10 and len(set(labels)) > len(labels) / 2:
+    if told_apart_each(labels):
         raise Refused(
-            f"labels: the column {table.label} of {table.table} has {len(set(labels)):,} different values for "
+            f"labels: the column {table.label} of {table.table} has {len(kinds):,} different values for "
             f"{len(labels):,} images: {ONE_CLASS}"
         )
+
+
+def told_apart_each(labels: Sequence[str]) -> bool:
+    """Whether as good as every image has a label of its own, which then is a caption or a number and no class."""
+    return len(labels) >= 10 and len(set(labels)) > len(labels) / 2
