@@ -521,3 +521,21 @@ def test_a_backslash_in_few_names_is_a_letter(tmp_path: Path) -> None:
 
 def test_labels_show_no_controls() -> None:
     assert spellings.clean("\x1b[31mred\n") == "\\x1b[31mred"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a/0.parquet", b"PAR1", r"for images in them say source: parquet\) \(1\): a/0\.parquet"),
+        ("m.npz", b"PK", r"say source: npz\) \(1\): m\.npz"),
+        ("cat.zip", b"PK", r"archives inside \(unpack them, .*\) \(1\): cat\.zip"),
+        ("0.cr2", b"II*\0", r"0\.cr2: a camera's RAW file \(\.cr2\): develop it"),
+    ],
+)
+def test_a_folder_without_images_is_looked_at_and_what_it_holds_is_said(
+    name: str, content: bytes, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Refused, match=rf"holds no image that can be read: give a folder of images \(.*{why}"):
+        data.folder.peek(tmp_path)

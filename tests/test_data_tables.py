@@ -1,6 +1,9 @@
 """Tables of labels that contradict themselves or the folders, and how their files are written."""
 
+import shutil
+import tarfile
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import cutting, prepared
+from ssl_core.data import cutting, prepared, table_file
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
@@ -76,6 +79,58 @@ def test_names_are_found_however_they_are_written(form: str, encoding: str, tmp_
     made = labelled(tmp_path / "p", tmp_path / "out", ["f,l", *rows], encoding=encoding)
     assert made.classes == ["a", "b"]
     assert set(made.splits) == {"train", "val", "test"}  # so that none is unlabelled
+
+
+def rows_of(folder: Path, named: str = "") -> str:
+    """A metadata.csv of the photos of a folder, which are `cat` and `dog` by turns."""
+    names = sorted(file.name for file in folder.glob("*.png"))
+    return "file_name,label\n" + "".join(f"{named}{name},{'dog' if i % 2 else 'cat'}\n" for i, name in enumerate(names))
+
+
+@pytest.mark.parametrize("kind", ["tree", "zip", "gztar", "tar"])
+@pytest.mark.parametrize("top", ["", "r/data/"])
+def test_tables_known_by_their_name_are_those_of_the_data_set_wherever_they_lie(
+    top: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "p"
+    photos(root / top, ("train",))
+    photos(root / top, ("test",), count=12)
+    (root / top / "train" / "metadata.csv").write_text(rows_of(root / top / "train"))
+    (root / top / "metadata.csv").write_text(rows_of(root / top / "test", "test/"))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "metadata.csv").write_text("file_name,label\na.png,left\nb.png,right\n")
+    monkeypatch.chdir(tmp_path / "here")
+    path = root if kind == "tree" else Path(shutil.make_archive(str(tmp_path / "packed"), kind, root))
+    config = FolderConfig(source="folder", path=str(path), image_size=8)
+    (tmp_path / "out").mkdir()
+    made = prepare("mine", data.read(config, tmp_path), config, tmp_path / "out", path)
+    assert made.classes == ["cat", "dog"]
+    assert {split: part["count"] for split, part in made.splits.items()} == {"train": 26, "val": 4, "test": 12}
+    assert not made.warnings
+
+
+@pytest.mark.parametrize(
+    ("content", "label"), [("{bad", "COLUMN"), ('{"file_name": "a.png", "label": ["a", "b"]}', "label")]
+)
+def test_a_known_table_that_cannot_be_read_is_refused_with_the_way_on(content: str, label: str, tmp_path: Path) -> None:
+    photos(tmp_path / "p", ("a", "b"))
+    (tmp_path / "p" / "metadata.jsonl").write_text(content)
+    config = FolderConfig(source="folder", path=str(tmp_path / "p"), image_size=8)
+    way = rf"labels: {{table: metadata.jsonl, file: file_name, label: {label}, …}} to this data set, labels: none to"
+    with pytest.raises(Refused, match=way):
+        prepare("mine", data.read(config, tmp_path), config, tmp_path, tmp_path / "p")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_given_table_of_an_archive_is_the_one_of_that_very_path(kind: str, tmp_path: Path) -> None:
+    for path in ("a/t.csv", "t.csv"):
+        (tmp_path / "p" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / path).write_text(path)
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "p", "a"))
+    with zipfile.ZipFile(packed, "a") if kind == "zip" else tarfile.open(packed, "a") as archive:
+        (archive.write if isinstance(archive, zipfile.ZipFile) else archive.add)(tmp_path / "p" / "t.csv", "t.csv")
+    for name, read in (("t.csv", "t.csv"), ("a/t.csv", "a/t.csv")):
+        assert table_file.content(name, packed) == read.encode()
 
 
 def test_a_group_that_is_not_there_is_none() -> None:

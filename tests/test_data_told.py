@@ -1,9 +1,11 @@
 """Sources that say split and label beside the image: whatever these are called, no folder is guessed from them."""
 
+import dataclasses
 import io
 import json
 import tarfile
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -53,7 +55,7 @@ def parquet(file: Path, labels: list[str]) -> None:
 
 def shard(file: Path, samples: list[tuple[str, str]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(file, "w") as archive:
+    with tarfile.open(file, "w:gz" if file.suffix in (".gz", ".tgz") else "w") as archive:
         for key, label in samples:
             for name, content in ((f"{key}.cls", label.encode()), (f"{key}.png", png())):
                 member = tarfile.TarInfo(name)
@@ -71,6 +73,11 @@ def shard(file: Path, samples: list[tuple[str, str]]) -> None:
         ("imagenet1k-train-0000.tar", "train"),
         ("shardA-00000.tar", ""),
         ("2023/part-0.parquet", ""),
+        ("default/partial-train/0000.parquet", "train"),
+        ("birds_test/part-0.parquet", "test"),
+        ("birds_test/birds.tar", "test"),
+        ("birds_test.tar.gz", "test"),
+        ("steam-train-station/0.tar", ""),
         ("steam-train-station.tar", ""),
     ],
 )
@@ -78,9 +85,10 @@ def test_a_files_split_is_what_its_name_or_folder_says(path: str, split: str) ->
     assert spellings.split_of_file(PurePosixPath(path)) == split
 
 
-def test_files_of_which_only_some_are_splits_are_refused() -> None:
-    with pytest.raises(Refused, match=r"named like splits \(train.tar\) and others are not \(extra.tar\)"):
-        spellings.splits_of_files([PurePosixPath("extra.tar"), PurePosixPath("train.tar")])
+@pytest.mark.parametrize("split", ["train.tar", "birds_train/0.tar"])
+def test_files_of_which_only_some_are_splits_are_refused(split: str) -> None:
+    with pytest.raises(Refused, match=rf"named like splits \({split}\) and others are not \(extra.tar\)"):
+        spellings.splits_of_files([PurePosixPath("extra.tar"), PurePosixPath(split)])
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("train_000", "test_000"), ("train/0", "test/0")])
@@ -99,6 +107,23 @@ def test_test_rows_stay_test_rows_and_equal_names_in_two_folders_lose_none(
         assert made.classes == sorted(ODD)
         assert counts(made) == {"train": 54, "val": 6, "test": 30}
         assert not made.left_out
+
+
+def test_what_is_no_piece_of_a_set_is_passed_by(tmp_path: Path) -> None:
+    parquet(tmp_path / "p/train.parquet/part-0.snappy.parquet", ODD * 10)
+    parquet(tmp_path / "p/test.parquet/part-0.snappy.parquet", ODD * 2)
+    shard(tmp_path / "w/train.tar", [(f"{i}", ODD[i % 6]) for i in range(60)])
+    shard(tmp_path / "w/test.TGZ", [(f"{i}", ODD[i % 6]) for i in range(12)])
+    for left in ("p/train.parquet/._part-0.snappy.parquet", "p/.ipynb_checkpoints/train.parquet", "w/._train.tar"):
+        (tmp_path / left).parent.mkdir(exist_ok=True)
+        (tmp_path / left).write_bytes(b"\0\5\x16\7")
+    for config in (
+        ParquetConfig(source="parquet", path=str(tmp_path / "p"), image_size=8),
+        WebDatasetConfig(source="webdataset", path=str(tmp_path / "w"), image_size=8),
+    ):
+        assert counts(card(config, tmp_path / f"{config.source}_out")) == {"train": 54, "val": 6, "test": 12}
+    with pytest.raises(Refused, match=r"and no \.tar is there"):
+        data.read(WebDatasetConfig(source="webdataset", path=str(tmp_path / "p")), tmp_path)
 
 
 @pytest.mark.parametrize("names", [("shardA-00000", "shardB-00000"), ("2023/0", "2024/0")])
@@ -393,6 +418,106 @@ def test_lists_and_numbers_of_samples_are_labels_and_numbers(said: list[Any], ta
     made = read(WebDatasetConfig(source="webdataset", path=str(tmp_path / "0.tar"), image_size=8), tmp_path / "out")
     assert made.card.target == target
     assert targets.known(all_labels(made)).sum() == 60
+
+
+def samples(file: Path, names: list[str], count: int = 60, apart: bool = False) -> WebDatasetConfig:
+    """A shard of samples that have such files, whose contents fit the endings; `apart`: kind by kind."""
+    texts = {"cls": b"%d", "CLS": b"%d", "json": b'{"class_id": %d}', "txt": b"%d", "nest": b'{"label": {"id": %d}}'}
+    made = [
+        (
+            f"{i:03}.{name.replace('nest', 'json')}",
+            texts[name] % (i % 3) if name in texts else png(),
+            (names.index(name), i) if apart else (i, names.index(name)),
+        )
+        for i in range(count) for name in names
+    ]  # fmt: skip
+    with tarfile.open(file, "w") as archive:
+        for name, content, _ in sorted(made, key=lambda one: one[2]):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return WebDatasetConfig(source="webdataset", path=str(file), image_size=8)
+
+
+@pytest.mark.parametrize("names", [["png", "CLS"], ["depth.png", "png", "cls"], ["PNG", "mask.png", "json", "cls"]])
+def test_a_samples_image_is_the_one_of_its_key_and_its_class_is_read_however_it_is_spelled(
+    names: list[str], tmp_path: Path
+) -> None:
+    made = card(samples(tmp_path / "s.tar", names), tmp_path / "out")
+    assert made.classes == ["0", "1", "2"]
+    beside = [name for name in names if ".png" in name]
+    assert [one["files"][0] for one in made.left_out.values()] == [f"s.tar/000.{name}" for name in beside]
+
+
+@pytest.mark.parametrize(
+    ("names", "apart", "sentence"),
+    [
+        (
+            ["left.png", "right.png", "cls"],
+            False,
+            "000.left.png and 000.right.png, both images of the sample 000, as a",
+        ),
+        (["png", "cls"], True, r"s.tar has files of the sample 000 apart from its image: .*--sort=name"),
+        (["png", "nest"], False, r"`label` in 000.json \(label\) holds {'id': 0}, .* the field that is meant \(id\)"),
+    ],
+)
+def test_samples_that_are_unclear_are_refused(names: list[str], apart: bool, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=sentence):
+        card(samples(tmp_path / "s.tar", names, apart=apart), tmp_path / "out")
+
+
+def test_files_of_a_sample_that_say_no_label_are_told(tmp_path: Path) -> None:
+    made = card(samples(tmp_path / "s.tar", ["png", "json", "txt"]), tmp_path / "out")
+    ((why, files),) = made.left_out.items()
+    assert "`label:` is the key of one in a .json; a .txt is taken for a caption" in why
+    assert (files["count"], files["files"][:2]) == (120, ["s.tar/000.json (class_id)", "s.tar/000.txt"])
+    unlabelled = dataclasses.replace(samples(tmp_path / "s.tar", ["png", "json"]), labels="none")
+    assert not card(unlabelled, tmp_path / "none").left_out
+
+
+def test_a_file_without_labels_has_none_and_the_way_to_read_none_is_named(tmp_path: Path) -> None:
+    parquet(tmp_path / "p/train.parquet", ODD * 10)
+    rows = pq.read_table(tmp_path / "p/train.parquet").select(["image"])
+    pq.write_table(rows[:12], tmp_path / "p/test.parquet")
+    made = card(ParquetConfig(source="parquet", path=str(tmp_path / "p"), image_size=8), tmp_path / "out")
+    assert (made.classes, sum(counts(made).values())) == (sorted(ODD), 60)
+    assert made.left_out["of the test split, without a label"]["count"] == 12
+    pq.write_table(rows, tmp_path / "bare.parquet")
+    bare = ParquetConfig(source="parquet", path=str(tmp_path / "bare.parquet"), image_size=8)
+    with pytest.raises(Refused, match=r"bare\.parquet has no column label, but image: .* or `label: null` where there"):
+        data.read(bare, tmp_path)
+    for i, config in enumerate((dataclasses.replace(bare, labels="none"), dataclasses.replace(bare, label=None))):
+        assert card(config, tmp_path / f"bare{i}").classes == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda content: content[:4] + b"\xa5" * 36 + content[40:], r"parquet \(.+: fetch or make it again\)"),
+        (lambda content: content[:-20], r"parquet \(.+: fetch or make it again\)"),
+        (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
+    ],
+    ids=["page", "cut", "pointer"],
+)
+def test_a_damaged_parquet_file_is_named(damage: Callable[[bytes], bytes], sentence: str, tmp_path: Path) -> None:
+    parquet(tmp_path / "0.parquet", ODD * 10)
+    (tmp_path / "0.parquet").write_bytes(damage((tmp_path / "0.parquet").read_bytes()))
+    with pytest.raises(Refused, match=rf"0\.parquet.*{sentence}"):
+        card(ParquetConfig(source="parquet", path=str(tmp_path / "0.parquet"), image_size=8), tmp_path / "out")
+
+
+def test_bytes_are_the_text_of_a_class_and_fields_are_none(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, {"label": [b"cat", "ö".encode()] * 30}).card.classes == ["cat", "ö"]
+    (tmp_path / "out").rename(tmp_path / "before")
+    with pytest.raises(Refused, match=r"column label of train-0.parquet holds {'id': 1, .* is meant \(id, name\)"):
+        rows_of(tmp_path, {"label": [{"id": 1, "name": "cat"}] * 60})
+
+
+@pytest.mark.parametrize("captions", [[f"a photo of {i}" for i in range(60)], list(range(60))])
+def test_what_each_image_has_for_itself_is_no_class(captions: list[Any]) -> None:
+    with pytest.raises(Refused, match=r"the source has 60 different ones for 60 images, as .*labels: none reads none"):
+        labelling.meant([Place.of("train", caption) for caption in captions])
+    labelling.meant([Place.of("train", caption) for caption in captions[:30] * 2])
 
 
 def test_images_with_different_kinds_of_labels_are_refused() -> None:

@@ -210,6 +210,13 @@ def test_many_files_are_one_entry_that_tells_them_apart(raw: Path, monkeypatch: 
     assert other["sha256"] != first["sha256"]
 
 
+def test_a_systems_leftovers_are_no_images_of_a_set(raw: Path) -> None:
+    eurosat(raw)
+    (raw / "eurosat" / "2750" / "Forest" / "._Forest_0.jpg").write_bytes(b"\0\5\x16\7")
+    card = made("eurosat", raw).card
+    assert ({split: part["count"] for split, part in card.splits.items()}, card.skipped["count"]) == (CUT, 0)
+
+
 def test_a_damaged_file_is_skipped_and_named(raw: Path) -> None:
     food101(raw)
     (raw / "food-101" / "images" / "waffles" / "10.jpg").write_bytes(b"\xff\xd8 nothing")

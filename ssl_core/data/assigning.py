@@ -1,7 +1,7 @@
 """Which split and which class each image is of: from folders or a table, groups kept together, leaks told."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,19 +38,21 @@ def assign(
     source: Path | None,
     places: Sequence[Place] | None = None,
     hashes: np.ndarray | None = None,
+    known: Mapping[str, bytes] | None = None,
 ) -> Assigned:
     """What each image is, in the order of `paths`, on which every draw depends; `digests` V16 [N] of their pixels.
 
     Before the pixels are known, `digests` is None, and none are alike. `places`: what the source says of each itself;
     else its folders say it, or a table. `hashes`: uint64 [N], by which near duplicates are looked for.
-    `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
+    `source`: the folder or archive that a table of labels is looked for in. `known`: the tables that were met among the
+    images, by their paths. Raises `Refused` where it cannot be told.
     """
-    tables = _tables(config, source)
+    tables = _tables(config, source, known or {})
     labelled = config.labels == "folders" and not tables
     read = _told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
-    rows = _rows(tables, source, paths, read) if source else {}
+    rows = _rows(tables, paths, read)
     if tables:
-        read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, _ in tables]))
+        read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, *_ in tables]))
     keys, groups = _groups(paths, rows, config, read)
     strata = targets.strata(read.labels)
     splits = cutting.cut(read.splits, strata, groups, config.val_share, config.test_share, config.seed)
@@ -74,24 +76,26 @@ def assign(
     return Assigned(
         splits=splits, labels=read.labels, classes=read.classes, left_out=read.left_out, notes=read.notes,
         warnings=read.warnings, groups=len(np.unique(groups)) if keys else None, duplicates=alike,
-        tables=[one.table for one, _ in tables],
+        tables=[one.table for one, *_ in tables],
     )  # fmt: skip
 
 
-def _tables(config: SourceConfig, source: Path | None) -> list[tuple[LabelTable, str]]:
-    """The tables that say labels, and the folder whose files each is about: the one that is given, else those found."""
+def _tables(
+    config: SourceConfig, source: Path | None, known: Mapping[str, bytes]
+) -> list[tuple[LabelTable, str, list[Row]]]:
+    """The tables that say labels, the folder whose files each is about, its rows: the one given, else those known."""
     if isinstance(config.labels, LabelTable):
         if source is None:
             raise Refused("labels: a table is read of a folder or an archive alone; this source has labels of its own")
-        return [(config.labels, "")]
-    return list(table.found_in(source)) if source is not None and config.labels == "folders" else []
+        return [(config.labels, "", table.read(config.labels, source))]
+    return list(table.found_in(known)) if config.labels == "folders" else []
 
 
-def _rows(tables: list[tuple[LabelTable, str]], source: Path, paths: Sequence[str], read: Layout) -> dict[int, Row]:
+def _rows(tables: list[tuple[LabelTable, str, list[Row]]], paths: Sequence[str], read: Layout) -> dict[int, Row]:
     """The row of each image that has one, by its place; rows of no image are warned of."""
     rows: dict[int, Row] = {}
-    for one, below in tables:
-        found, missing = table.matched(table.read(one, source), paths, below)
+    for one, below, said in tables:
+        found, missing = table.matched(said, paths, below)
         rows |= found
         if missing:
             read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
 
-from ssl_core.data import kinds, names
+from ssl_core.data import kinds, names, table
 from ssl_core.data.source import Encoded, Reading
 from ssl_core.errors import Refused
 
@@ -74,6 +74,9 @@ def contents(file: File, reading: Reading) -> Iterator[tuple[str, Encoded]]:
                 if why := kinds.no_image(file.names[0], content):
                     for name in file.names:
                         reading.leave_out(why, name)
+                        if table.is_known(name):
+                            content += opened.read()
+                            reading.tables[name] = content
                     return
             if not trouble:
                 content += opened.read()

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ssl_core.data import archives, kinds, opening, tree
-from ssl_core.data.decode import decode
+from ssl_core.data import archives, kinds, opening, remarks, table, tree
+from ssl_core.data.decode import decode, explained
 from ssl_core.data.files import File, contents, looks_like_image
 from ssl_core.data.layout import Folder
 from ssl_core.data.source import Content, Encoded, Reading, SourceConfig, described, sha256
@@ -37,7 +37,7 @@ def read(config: FolderConfig, raw: Path) -> Reading:
     reading = Reading(examples=iter(()))
     reading.examples = opening.ranged(_examples(path, reading), config, partial(_loading, path))
     if path.is_dir() or archives.has_index(path):
-        reading.foreseen = lambda: [(name, None) for name in _names(path)]
+        reading.foreseen = lambda: [(name, None) for name in _names(path, reading.tables)]
     return reading
 
 
@@ -66,8 +66,21 @@ def peek(path: str | Path) -> int:
     reading = read(FolderConfig(source="folder", path=str(path), range=(0, 255)), Path())
     sides = list(itertools.islice(_shorter_sides(reading.examples), PEEKED))
     if not sides:
-        raise Refused(f"path is {path}, which holds no image that can be read: give a folder of images")
+        why = "; ".join([*_troubles(path), *remarks.left_out(reading)])
+        raise Refused(
+            f"path is {path}, which holds no image that can be read: give a folder of images{why and f' ({why})'}"
+        )
     return max(16, min(64, int(statistics.median(sides)) // 4 * 4))
+
+
+def _troubles(path: str | Path) -> Iterator[str]:
+    """Why the first file is none that is called an image."""
+    for name, content in read(FolderConfig(source="folder", path=str(path), range=(0, 255)), Path()).examples:
+        try:
+            decode(content, 8, SourceConfig())
+        except Exception as error:  # whatever a damaged file makes Pillow raise
+            yield f"{name}: {explained(error)}"
+        return
 
 
 def _shorter_sides(examples: Iterator[tuple[str, Content]]) -> Iterator[int]:
@@ -104,18 +117,21 @@ def _examples(path: Path, reading: Reading) -> Iterator[tuple[str, Encoded]]:
         reading.sources.append(described(path, sha256(path)))
 
 
-def _names(path: Path) -> list[str]:
+def _names(path: Path, tables: dict[str, bytes]) -> list[str]:
     """The names of the files that will be read as images, in folders of which one at least begins like one.
 
-    Where none does, all of them: then the names are what can be told.
+    Where none does, all of them: then the names are what can be told. Tables that are known by their name are put into
+    `tables`.
     """
-    unseen = Reading(examples=iter(()))
+    unseen = Reading(examples=iter(()), tables=tables)
     found: list[str] = []
     sound = set[str]()
     with archives.refusing_damage(path):
         for file in _files(path, unseen):
             called = kinds.called_image(file.names[0])
             if not called and kinds.no_image(file.names[0], b"") != kinds.OTHER:
+                if any(map(table.is_known, file.names)):
+                    list(contents(file, unseen))
                 continue
             parents = {_parent(name) for name in file.names}
             if not called or not parents <= sound:

@@ -9,7 +9,7 @@ import numpy as np
 from ssl_core.data import layout
 from ssl_core.data.spellings import UNLABELLED, some, split_of
 from ssl_core.data.structure import Place
-from ssl_core.data.table import LabelTable, Row
+from ssl_core.data.table import LabelTable, Row, told_apart_each
 from ssl_core.data.table_cells import class_name
 from ssl_core.errors import Refused
 
@@ -46,7 +46,8 @@ def meant(places: Sequence[Place]) -> list[Place]:
 
     Numbers that are all whole are classes. Lists of one length of 0 and 1 are columns, with a 1 where the image has the
     label of that number; any others hold the labels themselves. Where each list has one label, it is the class. Raises
-    `Refused` where images have different kinds of labels, or lists hold none.
+    `Refused` where images have different kinds of labels, lists hold none, or as good as each image has a class of its
+    own.
     """
     places = [Place(UNLABELLED) if place.split == UNLABELLED else place for place in places]
     lists = [place.target for place in places if isinstance(place.target, tuple)]
@@ -69,7 +70,15 @@ def meant(places: Sequence[Place]) -> list[Place]:
             place._replace(target=float(place.target)) if isinstance(place.target, int | float) else place
             for place in places
         ]
-    return [place if place.target is None else Place(place.split, class_name(place.target)) for place in places]
+    places = [place if place.target is None else Place(place.split, class_name(place.target)) for place in places]
+    labels = [place.label for place in places if place.label is not None]
+    if told_apart_each(labels):
+        raise Refused(
+            f"labels: the source has {len(set(labels)):,} different ones for {len(labels):,} images, as "
+            f"{some(sorted(set(labels)))}: one class an image is read, and captions and names are none; labels: none "
+            "reads none"
+        )
+    return places
 
 
 def of_places(places: Sequence[Place], splits: np.ndarray) -> Labelling | None:

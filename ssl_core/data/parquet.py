@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssl_core.data import opening, spellings
+from ssl_core.data import kinds, opening, pieces
+from ssl_core.data.pieces import Piece
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.structure import Place
 from ssl_core.errors import Refused
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
 ROWS = 64
 """Rows that are read at once."""
-Piece = tuple[Path, PurePosixPath, str]
-"""A file, its path below the folder of all, and its split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class ParquetConfig(SourceConfig):
     """`path`: a parquet file, or a folder of such; `image` and `label` are columns, `label: null` where there is none.
 
     A label that is a list is several labels, and those that are numbers and not all whole are numbers.
+    Images of a file without that column, as of `test` often, have no label; with `labels: none` it is not read.
     A file's split is what its name says beside numbers, `test-00000-of-00001.parquet`, or a folder that it lies in;
     where no name says one, all are one pool.
     """
@@ -37,63 +38,78 @@ class ParquetConfig(SourceConfig):
 
 def read(config: ParquetConfig, raw: Path) -> Reading:
     """The rows of all files. Raises `Refused` where there is no such file, or it has no such columns."""
-    path = Path(config.path).expanduser()
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if not files or not path.exists():
-        raise Refused(f"path is {config.path}, and no .parquet is there: give a file, or a folder of them")
-    counts = [_opened(file, config).metadata.num_rows for file in files]
-    reading = Reading(examples=iter(()), count=sum(counts))
-    names = [PurePosixPath(file.relative_to(path if path.is_dir() else path.parent)) for file in files]
-    pieces = list(zip(files, names, spellings.splits_of_files(names), strict=True))
+    found = pieces.found(config.path, ".parquet")
+    reading = Reading(examples=iter(()), count=_counted(found, config))
 
     def examples() -> Iterator[tuple[str, Encoded]]:
-        for file, name, split in pieces:
-            yield from _rows(file, name, split, config)
-            reading.sources.append(described(file, sha256(file)))
+        for piece in found:
+            yield from _rows(piece, config)
+            reading.sources.append(described(piece.file, sha256(piece.file)))
 
-    reading.foreseen = lambda: [
-        (path, place) for file, name, split in pieces for path, place, _ in _told(file, name, split, config, [])
-    ]
-    reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
+    reading.foreseen = lambda: [(path, place) for piece in found for path, place, _ in _told(piece, config, [])]
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(found, config))
     return reading
 
 
-def _opened(file: Path, config: ParquetConfig) -> "ParquetFile":
+def _counted(found: list[Piece], config: ParquetConfig) -> int:
+    """The rows of all files. Raises `Refused` where one has no images, or none has labels that are wanted."""
+    count, labelled, columns = 0, False, list[str]()
+    for piece in found:
+        with _opened(piece.file) as opened:
+            columns = opened.schema_arrow.names
+            count += opened.metadata.num_rows
+            labelled |= _label(opened, config) is not None
+        if config.image not in columns:
+            raise Refused(
+                f"{piece.file.name} has no column {config.image}, but {', '.join(columns)}: say which is `image:`"
+            )
+    if not labelled and config.label is not None and config.labels != "none":
+        raise Refused(
+            f"{found[-1].file.name} has no column {config.label}, but {', '.join(columns)}: say which is `label:`, or "
+            "`label: null` where there is none"
+        )
+    return count
+
+
+def _label(opened: "ParquetFile", config: ParquetConfig) -> str | None:
+    """The column of labels that is read of a file, where it has one."""
+    return config.label if config.labels != "none" and config.label in opened.schema_arrow.names else None
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator["ParquetFile"]:
+    """A file, to be read; one sentence of what its damage raises until it has been."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
+    head = b""
     try:
-        opened = ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
-        raise Refused(f"{file} cannot be read as parquet ({str(error).splitlines()[0]})") from None
-    columns = opened.schema_arrow.names
-    for key, column in (("image", config.image), ("label", config.label)):
-        if column is not None and column not in columns:
-            raise Refused(f"{file.name} has no column {column}, but {', '.join(columns)}: say which is `{key}:`")
-    return opened
+        with file.open("rb") as begun:
+            head = begun.read(kinds.HEAD)
+        with ParquetFile(file) as opened:
+            yield opened
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why = (head and kinds.instead(head, "file")) or f"{str(error).splitlines()[0]}: fetch or make it again"
+        raise Refused(f"{file} cannot be read as parquet ({why})") from None
 
 
-def _rows(file: Path, name: PurePosixPath, split: str, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
-    for path, place, found in _told(file, name, split, config, [config.image]):
+def _rows(piece: Piece, config: ParquetConfig) -> Iterator[tuple[str, Encoded]]:
+    for path, place, found in _told(piece, config, [config.image]):
         yield path, replace(_content(found[config.image], path), place=place)
 
 
-def _told(
-    file: Path, name: PurePosixPath, split: str, config: ParquetConfig, columns: list[str]
-) -> Iterator[tuple[str, Place, dict[str, Any]]]:
+def _told(piece: Piece, config: ParquetConfig, columns: list[str]) -> Iterator[tuple[str, Place, dict[str, Any]]]:
     """Each row's path, its split and label, and what it has in some columns."""
-    opened = _opened(file, config)
-    names = _classes(opened.schema_arrow.metadata or {}, config.label)
-    row = 0
-    for batch in opened.iter_batches(ROWS, columns=[*columns, *([config.label] if config.label else [])]):
-        for found in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
-            label = found[config.label] if config.label else None
-            yield (
-                f"{name.with_suffix('')}-{row:07}",
-                Place.of(split, _named(label, names)),
-                found,
-            )
-            row += 1
+    with _opened(piece.file) as opened:
+        label = _label(opened, config)
+        names = _classes(opened.schema_arrow.metadata or {}, label)
+        row = 0
+        for batch in opened.iter_batches(ROWS, columns=[*columns, *([label] if label else [])]):
+            for found in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
+                cell = pieces.label(found[label], f"the column {label} of {piece.name}") if label else None
+                path = f"{piece.name.with_suffix('')}-{row:07}"
+                yield path, Place.of(piece.split, _named(cell, names)), found
+                row += 1
 
 
 def _named(label: Any, names: list[str]) -> Any:
@@ -126,7 +142,7 @@ def _classes(metadata: dict[bytes, bytes], label: str | None) -> list[str]:
         return []
 
 
-def _loading(pieces: list[Piece], config: ParquetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
-    for file, name, split in pieces:
-        for place, content in _rows(file, name, split, config):
+def _loading(found: list[Piece], config: ParquetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
+    for piece in found:
+        for place, content in _rows(piece, config):
             yield place, lambda content=content: content

@@ -66,7 +66,7 @@ def _written(
     paths, digests = [decoded.paths[i] for i in order], np.frombuffer(decoded.digests, duplicates.DIGEST)[order]
     places = [decoded.places[path] for path in paths] if decoded.places else None
     hashes = np.frombuffer(decoded.hashes, np.uint64)[order] if decoded.hashes else None
-    found = assign(paths, digests, config, source, places, hashes)
+    found = assign(paths, digests, config, source, places, hashes, reading.tables)
     counts: dict[str, dict[str, Any]] = {}
     for split in _splits(found):
         rows = np.flatnonzero(found.splits == split)
@@ -99,7 +99,7 @@ def _foreseen(name: str, reading: Reading, config: SourceConfig, source: Path | 
     reading.count = reading.count or len(foreseen)
     order = _ordered([path for path, _ in foreseen])
     paths, places = [foreseen[i][0] for i in order], [place for i in order if (place := foreseen[i][1])]
-    found = assign(paths, None, config, source, places or None)
+    found = assign(paths, None, config, source, places or None, known=reading.tables)
     return Card(
         name=name, image_size=config.image_size, classes=found.classes, grey=False, original_sizes={}, sources=[],
         splits={split: _counted(found, np.flatnonzero(found.splits == split)) for split in _splits(found)},

@@ -96,6 +96,8 @@ class Reading:
     `sources` (name, bytes and sha256 of what was read), `left_out` (why -> the names of what was lost or is no image),
     `remarks` (sentences on how names and files were read), `warnings` (those on what was guessed),
     `folders` (those that were seen, also without an image).
+    `tables`: those that are known by their name, metadata.csv, by their paths among the images; also as far as
+    `foreseen` has met them.
     `foreseen`: of a source that knows them before it reads an image, the paths and places that will be read, as far as
     names tell.
     """
@@ -108,6 +110,7 @@ class Reading:
     remarks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
+    tables: dict[str, bytes] = field(default_factory=dict)
     foreseen: Callable[[], list[tuple[str, Place | None]]] | None = None
 
     def leave_out(self, why: str, name: str) -> None:

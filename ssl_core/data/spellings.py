@@ -26,8 +26,8 @@ NAMED = 3
 """Names that a sentence has."""
 FILLING = _words("set sets data dataset datasets split subset seg bounding box the my dir folder full final")
 """Words that change nothing about what a name says of a split: `training_set`, `seg_test`."""
-COUNTED = _words("of shard shards part parts chunk chunks")
-"""Words beside the numbers of files that hold a data set in pieces."""
+COUNTED = _words("of shard shards part parts chunk chunks tar snappy zstd gzip")
+"""Words beside the numbers of files that hold a data set in pieces, and how these are packed: `test-0.tar.gz`."""
 IMAGES = _words("image images img imgs picture pictures pics photo photos jpeg jpg png rgb frame frames")
 PIECES = _words("part parts fold folds batch batches chunk chunks shard shards split subset")
 SIDE = _words(
@@ -67,10 +67,14 @@ def split_of(name: str) -> str | None:
 
 
 def split_of_file(path: PurePosixPath) -> str:
-    """The split that a file of many images is of, by its name or a folder's: `cifar-test-00000-of-00001.parquet`."""
-    said = [word for word in words(path.stem) if word not in FILLING | IMAGES | COUNTED]
-    ends = [SPLITS.get("".join(said)), *(SPLITS.get(word) for word in (said[:1] + said[-1:]))]
-    return next(filter(None, [*ends, *(split_of(parent.name) for parent in path.parents)]), "")
+    """The split of a file of many images, which its name or a folder's has at an end: `cifar-test-00000.parquet`."""
+    names = [path.stem, *(parent.name for parent in path.parents)]
+    return next(filter(None, map(_split_at_an_end, names)), "")
+
+
+def _split_at_an_end(name: str) -> str | None:
+    said = [word for word in words(name) if word not in FILLING | IMAGES | COUNTED]
+    return next(filter(None, map(SPLITS.get, ["".join(said), *said[:1], *said[-1:]])), None)
 
 
 def splits_of_files(paths: Sequence[PurePosixPath]) -> list[str]:

@@ -1,9 +1,8 @@
 """Labels from a table beside the images: CSV, TSV, JSON lines or parquet, a row an image."""
 
 import re
-import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -88,7 +87,10 @@ class Row:
 
 def read(table: LabelTable, source: Path) -> list[Row]:
     """The rows of a table that belongs to a folder or archive. Raises `Refused` where it or a column is missing."""
-    rows = table_file.rows(table.table, table_file.content(table.table, source))
+    return _read(table, table_file.rows(table.table, table_file.content(table.table, source)))
+
+
+def _read(table: LabelTable, rows: list[dict[str, Any]]) -> list[Row]:
     if not rows:
         raise Refused(f"labels: the table {table.table} has no rows")
     there = dict.fromkeys(key for row in rows for key in row)
@@ -123,28 +125,32 @@ def _targets(table: LabelTable, rows: list[dict[str, Any]]) -> Sequence[tuple[st
     return None if table.separator is None else table_cells.parted(rows, table.label, table.separator)
 
 
-def found_in(source: Path) -> Iterator[tuple[LabelTable, str]]:
-    """Tables that are known by their name, metadata.csv with a column file_name as Hugging Face has them.
+def is_known(path: str) -> bool:
+    """Whether a file is a table of labels by its name, as Hugging Face's imagefolder has them: metadata.csv."""
+    return PurePosixPath(path).stem == "metadata" and path.endswith(KINDS)
 
-    With the folder whose files each is about. Of a folder or a zip, at the top or one below.
+
+def found_in(contents: Mapping[str, bytes]) -> Iterator[tuple[LabelTable, str, list[Row]]]:
+    """Tables that are known by their name, of those that have a column file_name and labels, with their rows.
+
+    `contents`: by their paths among the images. With each the folder whose files it is about, its own. Raises `Refused`
+    where one cannot be read, with what would say how.
     """
-    if source.is_dir():
-        listed = [
-            file.relative_to(source).as_posix() for file in (*source.glob("metadata.*"), *source.glob("*/metadata.*"))
-        ]
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            listed = [name for name in archive.namelist() if PurePosixPath(name).stem == "metadata"]
-    else:
-        return
-    for name in sorted(name for name in listed if name.endswith(KINDS)):
-        columns = list(next(iter(table_file.rows(name, table_file.content(name, source))), {}))
-        label = next((key for key in LABELS if key in columns), None)
-        if "file_name" in columns and label:
-            yield (
-                LabelTable(table=name, label=label),
-                printable(PurePosixPath(name).parent.as_posix().removeprefix(".")),
-            )
+    for name, content in sorted(contents.items()):
+        label = None
+        try:
+            rows = table_file.rows(name, content)
+            columns = list(next(iter(rows), {}))
+            label = next((key for key in LABELS if key in columns), None)
+            if "file_name" in columns and label:
+                known = LabelTable(table=name, label=label)
+                yield known, PurePosixPath(name).parent.as_posix().removeprefix("."), _read(known, rows)
+        except Refused as error:
+            raise Refused(
+                f"{error} (a table of this name is taken for that of the labels: to have it read otherwise, add "
+                f"labels: {{table: {name}, file: file_name, label: {label or 'COLUMN'}, …}} to this data set, "
+                "labels: none to have no labels, or take it out of there)"
+            ) from None
 
 
 def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> tuple[dict[int, Row], list[str]]:
@@ -189,8 +195,13 @@ def _refuse_many(table: LabelTable, rows: list[Row]) -> None:
     several = [one for one in kinds for sign in "|;," if sign in one and {p.strip() for p in one.split(sign)} <= kinds]
     if several or (kinds and all(map(_DECIMAL.fullmatch, kinds)) and any(float(one) % 1 for one in kinds)):
         raise Refused(f"labels: the column {table.label} of {table.table} has {min(several or kinds)!r}: {ONE_CLASS}")
-    if len(labels) >= 10 and len(set(labels)) > len(labels) / 2:
+    if told_apart_each(labels):
         raise Refused(
-            f"labels: the column {table.label} of {table.table} has {len(set(labels)):,} different values for "
+            f"labels: the column {table.label} of {table.table} has {len(kinds):,} different values for "
             f"{len(labels):,} images: {ONE_CLASS}"
         )
+
+
+def told_apart_each(labels: Sequence[str]) -> bool:
+    """Whether as good as every image has a label of its own, which then is a caption or a number and no class."""
+    return len(labels) >= 10 and len(set(labels)) > len(labels) / 2

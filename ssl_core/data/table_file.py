@@ -14,22 +14,26 @@ from ssl_core.errors import Refused
 def content(name: str, source: Path) -> bytes:
     """A table's bytes: a path as such, below the source, beside it, or in it where it is an archive.
 
-    Raises `Refused` where there is none.
+    Of an archive the file of that very path, or else the first whose path ends so. Raises `Refused` where there is
+    none.
     """
     for place in (Path(name).expanduser(), source / name, source.parent / name):
         if place.is_file():
             return place.read_bytes()
     if source.is_file() and zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            for member in archive.namelist():
-                if f"/{member}".endswith(f"/{name}"):
-                    return archive.read(member)
+            if (member := _member(name, archive.namelist())) is not None:
+                return archive.read(member)
     elif source.is_file() and tarfile.is_tarfile(source):
         with tarfile.open(source) as archive:
-            for member in archive:
-                if f"/{member.name}".endswith(f"/{name}") and (opened := archive.extractfile(member)):
-                    return opened.read()
+            member = _member(name, [one.name for one in archive if one.isfile()])
+            if member is not None and (opened := archive.extractfile(member)):
+                return opened.read()
     raise Refused(f"labels: the table {name} is neither in {source} nor beside it")
+
+
+def _member(name: str, paths: list[str]) -> str | None:
+    return next((path for path in [*filter(name.__eq__, paths), *paths] if f"/{path}".endswith(f"/{name}")), None)
 
 
 def rows(name: str, content: bytes) -> list[dict[str, Any]]:

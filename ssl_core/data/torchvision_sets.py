@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ssl_core.data import kinds
 from ssl_core.data.decode import explained
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL
@@ -107,11 +108,14 @@ def _opened(published: Published, raw: Path, arguments: dict[str, Any]) -> Any:
 
     kind: Any = getattr(sets, published.kind)
     try:
-        return kind(raw, **arguments)
+        images = kind(raw, **arguments)
     except (RuntimeError, OSError):
         if not published.downloads:
             raise
-        return kind(raw, download=True, **arguments)
+        images = kind(raw, download=True, **arguments)
+    if isinstance(images, sets.ImageFolder):  # which lists all that is called .jpg, a Mac's ._1.jpg too
+        images.samples = [one for one in images.samples if not kinds.not_meant(Path(one[0]).name)]
+    return images
 
 
 def _examples(split: str, images: Any) -> Iterator[tuple[str, Encoded]]:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from ssl_core.data import archives, kinds, opening, spellings
+from ssl_core.data import archives, kinds, opening, pieces
 from ssl_core.data.files import File, contents
+from ssl_core.data.pieces import Piece
 from ssl_core.data.source import Encoded, Reading, SourceConfig, described, sha256
 from ssl_core.data.structure import Place
 from ssl_core.errors import Refused
@@ -15,15 +16,16 @@ from ssl_core.errors import Refused
 LABELS = {".cls", ".json", ".txt"}
 LARGEST_LABEL = 2**24
 """Bytes that a file of a label has at most."""
-Piece = tuple[Path, PurePosixPath, str]
-"""A shard, its path below the folder of all, and its split."""
+BESIDE = "files of a sample beside its image and its class"
+UNSAID = "files that say no label (`label:` is the key of one in a .json; a .txt is taken for a caption)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebDatasetConfig(SourceConfig):
-    """`path`: a shard, or a folder of them; `label`: the key of the label in a sample's .json, if there is no .cls.
+    """`path`: a shard, .tar(.gz), or a folder of them; `label`: the key of the label in a .json, if there is no .cls.
 
-    A list is several labels, and numbers that are not all whole are numbers.
+    A list is several labels, and numbers that are not all whole are numbers. Of several images of a sample that one is
+    read which has nothing but its key for a name.
 
     A shard's split is what its name says beside numbers, `test-000000.tar`, or a folder that it lies in; where no name
     says one, all are one pool.
@@ -36,28 +38,27 @@ class WebDatasetConfig(SourceConfig):
 
 @dataclass
 class _Sample:
+    """`images`: the names of all, of which `image` is one; `unsaid`: the files that could say a label, and do not."""
+
     key: str
     image: Encoded | None = None
     label: Any = None
+    images: list[str] = field(default_factory=list)
+    unsaid: list[str] = field(default_factory=list)
 
 
 def read(config: WebDatasetConfig, raw: Path) -> Reading:
-    """The samples of all shards. Raises `Refused` where there is none, or one is damaged."""
-    path = Path(config.path).expanduser()
-    shards = sorted(path.rglob("*.tar")) if path.is_dir() else [path]
-    if not shards or not path.exists():
-        raise Refused(f"path is {config.path}, and no .tar is there: give a shard, or a folder of them")
+    """The samples of all shards. Raises `Refused` where there is none, or one is damaged, or a sample is unclear."""
+    shards = pieces.found(config.path, ".tar", ".tar.gz", ".tgz")
     reading = Reading(examples=iter(()))
-    names = [PurePosixPath(shard.relative_to(path if path.is_dir() else path.parent)) for shard in shards]
-    pieces = list(zip(shards, names, spellings.splits_of_files(names), strict=True))
 
     def examples() -> Iterator[tuple[str, Encoded]]:
-        for shard, name, split in pieces:
-            yield from _images(shard, name, split, config, reading)
-            reading.sources.append(described(shard, sha256(shard)))
+        for shard in shards:
+            yield from _images(shard, config, reading)
+            reading.sources.append(described(shard.file, sha256(shard.file)))
 
-    reading.foreseen = lambda: [(sample, content.place) for sample, content in _again(pieces, config, _unread)]
-    reading.examples = opening.ranged(examples(), config, lambda: _loading(pieces, config))
+    reading.foreseen = lambda: [(sample, content.place) for sample, content in _again(shards, config, _unread)]
+    reading.examples = opening.ranged(examples(), config, lambda: _loading(shards, config))
     return reading
 
 
@@ -71,19 +72,26 @@ def _unread(file: File, reading: Reading) -> Encoded | None:
 
 
 def _images(
-    shard: Path,
-    name: PurePosixPath,
-    split: str,
+    shard: Piece,
     config: WebDatasetConfig,
     reading: Reading,
     image: Callable[[File, Reading], Encoded | None] = _read,
 ) -> Iterator[tuple[str, Encoded]]:
-    with archives.refusing_damage(shard):
-        for sample in _samples(shard, config, reading, image):
+    seen = set[str]()
+    with archives.refusing_damage(shard.file):
+        for sample in _samples(shard.file, config, reading, image):
+            _check(sample, shard.file, config, reading)
+            if sample.key in seen and sample.image is None:
+                raise Refused(
+                    f"{shard.file} has files of the sample {sample.key} apart from its image: those of one sample must "
+                    "follow each other, so make the shard anew (`tar --sort=name`)"
+                )
+            seen.add(sample.key)
             if sample.image is None:
                 reading.leave_out("samples without an image", f"{shard.name}/{sample.key}")
                 continue
-            yield f"{name.with_suffix('')}/{sample.key}", replace(sample.image, place=Place.of(split, sample.label))
+            place = Place.of(shard.split, sample.label)
+            yield f"{shard.name.with_suffix('')}/{sample.key}", replace(sample.image, place=place)
     reading.folders.clear()  # these are of one shard, and no folders of the images
 
 
@@ -101,36 +109,68 @@ def _samples(
             sample = _Sample(key)
         if kinds.suffix(place.name) in LABELS and file.size < LARGEST_LABEL:
             with file.open() as opened:
-                sample.label = _label(place.name, opened.read(), config, sample.label)
-        elif kinds.called_image(place.name) and sample.image is None:
-            sample.image = image(file, reading)
+                _add_label(sample, place.name, opened.read(), config.label)
+        elif kinds.called_image(place.name):
+            sample.images.append(place.name)
+            if sample.image is None or _is_plain(place.name):
+                sample.image = image(file, reading)
         else:
-            reading.leave_out("files of a sample beside its first image and its class", f"{shard.name}/{place}")
+            reading.leave_out(BESIDE, f"{shard.name}/{place}")
     if sample:
         yield sample
 
 
-def _label(name: str, content: bytes, config: WebDatasetConfig, said: Any) -> Any:
-    """What a sample's files say of it, with this one; `said` by those before. A .txt is a caption, and says nothing."""
-    text = content.decode(errors="replace").strip()
-    if name.endswith(".cls"):
-        return text or said
-    if name.endswith(".txt") or said is not None:
-        return said
-    try:
-        return json.loads(text).get(config.label)
-    except (ValueError, AttributeError):
-        return None
+def _is_plain(name: str) -> bool:
+    """Whether a file has nothing but its sample's key for a name: `0.jpg`, and not `0.depth.png`."""
+    return name.count(".") == 1
+
+
+def _check(sample: _Sample, shard: Path, config: WebDatasetConfig, reading: Reading) -> None:
+    """Leave out what a sample has besides. Raises `Refused` where it is not known which of its images is meant."""
+    meant = [name for name in sample.images if _is_plain(name)] or sample.images
+    if len(meant) > 1:
+        raise Refused(
+            f"{shard} has {' and '.join(meant[:2])}, both images of the sample {sample.key}, as a key ends at the "
+            "first dot: one image a sample is read, so leave one out or call the one that is meant by the key alone, "
+            "and have no dots in keys"
+        )
+    beside = PurePosixPath(shard.name, sample.key).parent
+    for name in sample.images:
+        if name not in meant:
+            reading.leave_out(BESIDE, f"{beside}/{name}")
+    if sample.label is None and config.labels != "none":
+        for name in sample.unsaid:
+            reading.leave_out(UNSAID, f"{beside}/{name}")
+
+
+def _add_label(sample: _Sample, name: str, content: bytes, key: str) -> None:
+    """Have in a sample what one of its files says of the label: a .cls before a .json; a .txt is a caption."""
+    text, kind = content.decode(errors="replace").strip(), kinds.suffix(name)
+    if kind == ".cls":
+        sample.label = text or sample.label
+        return
+    said: Any = None
+    if kind == ".json":
+        try:
+            said = json.loads(text)
+        except ValueError:
+            name += " (no JSON)"
+    if isinstance(said, dict):
+        name += f" ({', '.join(said)})"
+        said = said.get(key)
+        if sample.label is None and said is not None:
+            sample.label = pieces.label(said, f"`{key}` in {name}")
+    sample.unsaid.append(name)
 
 
 def _again(
-    pieces: list[Piece], config: WebDatasetConfig, image: Callable[[File, Reading], Encoded | None] = _read
+    shards: list[Piece], config: WebDatasetConfig, image: Callable[[File, Reading], Encoded | None] = _read
 ) -> Iterator[tuple[str, Encoded]]:
     """The images of all shards, of which nothing is noted."""
     unseen = Reading(examples=iter(()))
-    for shard, name, split in pieces:
-        yield from _images(shard, name, split, config, unseen, image)
+    for shard in shards:
+        yield from _images(shard, config, unseen, image)
 
 
-def _loading(pieces: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
-    return ((sample, lambda content=content: content) for sample, content in _again(pieces, config))
+def _loading(shards: list[Piece], config: WebDatasetConfig) -> Iterator[tuple[str, Callable[[], Encoded]]]:
+    return ((sample, lambda content=content: content) for sample, content in _again(shards, config))
