@@ -1,5 +1,6 @@
 """Tables of labels that contradict themselves or the folders, and how their files are written."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import cutting, prepared
+from ssl_core.data import cutting, prepared, table
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
@@ -31,8 +32,8 @@ def photos(root: Path, folders: tuple[str, ...] = ("",), count: int = 30) -> lis
 def labelled(root: Path, out: Path, rows: list[str], split: str | None = None, encoding: str = "utf-8") -> Card:
     name = "l.jsonl" if rows[0].startswith("{") else "l.csv"
     (root / name).write_text("\n".join(rows), encoding=encoding)
-    table = LabelTable(table=name, file="f", label="l", split=split)
-    config = FolderConfig(source="folder", path=str(root), image_size=8, labels=table)
+    of = LabelTable(table=name, file="f", label="l", split=split)
+    config = FolderConfig(source="folder", path=str(root), image_size=8, labels=of)
     out.mkdir()
     prepare("mine", data.read(config, out), config, out, root)
     return prepared.load(out).card
@@ -76,6 +77,26 @@ def test_names_are_found_however_they_are_written(form: str, encoding: str, tmp_
     made = labelled(tmp_path / "p", tmp_path / "out", ["f,l", *rows], encoding=encoding)
     assert made.classes == ["a", "b"]
     assert set(made.splits) == {"train", "val", "test"}  # so that none is unlabelled
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("L.CSV", "f,l\n{0},cat\n{1},dog\n", "utf-8"),
+        ("l.txt", "f;l\n{0};cat\n{1};dog\n", "utf-8"),
+        ("l.csv", 'f , l, note\n{0}, cat, "x, y"\n{1}, dog,\n', "utf-8"),
+        ("l.tsv", "f\tl\tnote (a, b, c, d)\n{0}\tcat\tx\n{1}\tdog\ty\n", "utf-8"),
+        ("l.JSONL", '{{"f": "{0}", "l": "cat", "n": "x\u2028y"}}\r\n{{"f": "{1}", "l": "dog"}}\n', "utf-8"),
+        ("l.csv", "f,l\n{0},猫\n{1},犬\n", "cp932"),
+        ("l.csv", "f,l\n{0},猫\n{1},狗\n", "gbk"),
+        ("l.csv", "f,l\n{0},Bär\n{1},Pérez\n", "cp1252"),
+    ],
+)
+def test_a_table_is_read_however_its_file_is_written(name: str, text: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(text.format("0.png", "1.png").encode(encoding))
+    read = table.read(LabelTable(table=name, file="f", label="l"), tmp_path)
+    labels = re.findall(r"\b(cat|dog|猫|犬|狗|Bär|Pérez)\b", text)
+    assert [(row.file, row.label) for row in read] == [("0.png", labels[0]), ("1.png", labels[1])]
 
 
 def test_a_group_that_is_not_there_is_none() -> None:

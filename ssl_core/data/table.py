@@ -14,6 +14,7 @@ from ssl_core.data.targets import Target
 from ssl_core.errors import Refused
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
+"""Tables by their names' ends, in any case; a .txt may be anything, and is one where it is given."""
 _DECIMAL = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 LABELS = ("label", "labels", "class", "category", "target")
 """Columns that hold classes where a table is known by its name; a caption is none."""
@@ -41,8 +42,8 @@ class LabelTable:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.table.endswith(KINDS):
-            raise ValueError(f"table is {self.table}; {', '.join(KINDS)} are read")
+        if not self.table.lower().endswith((*KINDS, ".txt")):
+            raise ValueError(f"table is {self.table}; {', '.join(KINDS)}, .txt are read: save it as one of these")
         if self.number == "":
             raise ValueError("number is ''; a column is needed")
         if not self.label or not all(self.columns) or len(set(self.columns)) < len(self.columns):
@@ -137,7 +138,7 @@ def found_in(source: Path) -> Iterator[tuple[LabelTable, str]]:
             listed = [name for name in archive.namelist() if PurePosixPath(name).stem == "metadata"]
     else:
         return
-    for name in sorted(name for name in listed if name.endswith(KINDS)):
+    for name in sorted(name for name in listed if name.lower().endswith(KINDS)):
         columns = list(next(iter(table_file.rows(name, table_file.content(name, source))), {}))
         label = next((key for key in LABELS if key in columns), None)
         if "file_name" in columns and label:
