@@ -246,7 +246,7 @@ def test_labels_splits_and_groups_come_from_a_table(tmp_path: Path) -> None:
     read = made(flat, tmp_path / "out", labels=LabelTable(**given, split="part", group="patient"))
     assert (read.card.classes, read.card.splits["test"]["per_class"]) == (["cat", "dog"], [5, 5])
     assert read.card.splits["unlabelled"]["count"] == 2
-    assert any("1 rows of labels.csv name no single file (missing)" in warning for warning in read.card.warnings)
+    assert any("1 rows of labels.csv name no file (missing)" in warning for warning in read.card.warnings)
     for file, label in zip(read.files("train"), read.labels("train"), strict=True):
         assert label == (0 if int(Path(file).stem) % 2 else 1)
     assert "labels.csv lies there" in made(flat, tmp_path / "flat_out").card.notes[-1]

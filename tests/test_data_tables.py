@@ -15,7 +15,7 @@ from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
 from ssl_core.data.source import Reading
-from ssl_core.data.table import LabelTable
+from ssl_core.data.table import LabelTable, Row
 from ssl_core.errors import Refused
 
 RANDOM = np.random.default_rng(0)
@@ -97,6 +97,59 @@ def test_a_table_is_read_however_its_file_is_written(name: str, text: str, encod
     read = table.read(LabelTable(table=name, file="f", label="l"), tmp_path)
     labels = re.findall(r"\b(cat|dog|猫|犬|狗|Bär|Pérez)\b", text)
     assert [(row.file, row.label) for row in read] == [("0.png", labels[0]), ("1.png", labels[1])]
+
+
+def rows(*files: str, split: str = "", group: str = "") -> list[Row]:
+    return [Row(file=file, label="a", split=split, group=group) for file in files]
+
+
+@pytest.mark.parametrize("what", ["split", "group"])
+def test_two_rows_of_an_image_that_differ_in_split_or_group_are_refused(what: str) -> None:
+    with pytest.raises(Refused, match=rf"rows of the table give d/1\.png the {what}s 'x' and 'y': one row an image"):
+        table.matched([*rows("1.png", **{what: "x"}), *rows("d/1.png", **{what: "y"})], ["d/1.png"])
+
+
+PATHS = ["d/images/0.png", "d/images/1.png", "d/more/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("files", "places", "missing", "several"),
+    [
+        (["/home/me/d/images/0.png", "/home/me/d/images/1.png"], [0, 1], [], {}),
+        (["C:/d/images/1", "C:/d/other/1"], [1], ["C:/d/other/1"], {}),
+        (["upload/more/1.png"], [2], [], {}),
+        (["0", "1"], [0], [], {"1": [1, 2]}),
+        (["x/1.png", "x/2.png"], [], ["x/2.png"], {"x/1.png": [1, 2]}),
+        (["x/3.png"], [], ["x/3.png"], {}),
+    ],
+)
+def test_rows_name_images_by_the_ends_of_their_paths_or_of_the_rows(
+    files: list[str], places: list[int], missing: list[str], several: dict[str, list[int]]
+) -> None:
+    found = table.matched(rows(*files), PATHS)
+    assert ([*found.rows], found.missing, found.several) == (places, missing, several)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            [f"é{i:02}" for i in range(30)],
+            "30 rows of l.csv name several images .*: é00 stands for test/é00.png, train/",
+        ),
+        (
+            [f"x{i:02}" for i in range(30)],
+            "no row of l.csv names an image; its column f has x00, x01, x02, …, and must",
+        ),
+    ],
+)
+def test_rows_that_name_no_image_alone_are_refused_with_what_they_name(
+    files: list[str], said: str, tmp_path: Path
+) -> None:
+    photos(tmp_path / "p" / "train")
+    photos(tmp_path / "p" / "test")
+    with pytest.raises(Refused, match=said):
+        labelled(tmp_path / "p", tmp_path / "out", ["f,l", *(f"{f},{'ab'[i % 2]}" for i, f in enumerate(files))])
 
 
 def test_a_group_that_is_not_there_is_none() -> None:

@@ -88,13 +88,37 @@ def _tables(config: SourceConfig, source: Path | None) -> list[tuple[LabelTable,
 
 
 def _rows(tables: list[tuple[LabelTable, str]], source: Path, paths: Sequence[str], read: Layout) -> dict[int, Row]:
-    """The row of each image that has one, by its place; rows of no image are warned of."""
+    """The row of each image that has one, by its place; rows of no image, or of several, are warned of.
+
+    Raises `Refused` where no row is of one.
+    """
     rows: dict[int, Row] = {}
+    why = ""
     for one, below in tables:
-        found, missing = table.matched(table.read(one, source), paths, below)
-        rows |= found
-        if missing:
-            read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")
+        said = table.read(one, source)
+        found = table.matched(said, paths, below)
+        rows |= found.rows
+        why = (
+            f"no row of {one.table} names an image; its column {one.file} has {some([row.file for row in said])}, and "
+            f"must have their names, as {clean(paths[0])}, or the ends of them"
+        )
+        if found.missing:
+            read.warnings.append(f"{len(found.missing):,} rows of {one.table} name no file ({some(found.missing)})")
+        if found.several:
+            file, places = next(iter(found.several.items()))
+            why = (
+                f"{len(found.several):,} rows of {one.table} name several images and label none: {clean(file)} stands "
+                f"for {some([paths[i] for i in places])}; give the path of the folder that the table is about, or "
+                f"write the folder before each name in its column {one.file}"
+            )
+            read.warnings.append(why)
+        if found.dropped:
+            read.notes.append(
+                f"the names of {one.table}, as {clean(said[0].file)}, are read without their first "
+                f"{'folder' if found.dropped == 1 else f'{found.dropped} folders'}, which are not here"
+            )
+    if tables and not rows:
+        raise Refused(f"labels: {why}")
     return rows
 
 
@@ -120,11 +144,6 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
 
     `named`: the tables in words; `given` is the first of them.
     """
-    if not rows:
-        raise Refused(
-            f"labels: no row of {named} names an image; its column {given.file} must have their names, as "
-            f"{clean(paths[0])}, or the ends of them"
-        )
     found = labelling.of_rows(rows, given, named, read.splits)
     splits = read.splits.copy()
     for place, row in rows.items():

@@ -3,8 +3,8 @@
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -106,7 +106,7 @@ def read(table: LabelTable, source: Path) -> list[Row]:
     targets = _targets(table, rows)
     label = table.label if targets is None and isinstance(table.label, str) else None
     made = [
-        Row(file=printable(str(row.get(table.file, "")).replace("\\", "/")), label=text(row, label),
+        Row(file=printable(str(row.get(table.file, "")).replace("\\", "/").lstrip("/")), label=text(row, label),
             split=text(row, table.split), group=text(row, table.group), target=target)
         for row, target in zip(rows, targets or [None] * len(rows), strict=True)
     ]  # fmt: skip
@@ -148,11 +148,26 @@ def found_in(source: Path) -> Iterator[tuple[LabelTable, str]]:
             )
 
 
-def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> tuple[dict[int, Row], list[str]]:
-    """The row of each path, by the path's place, and the files of the rows that are there not or not alone.
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """The row of each path that has one, by the path's place, and the files of the other rows.
 
-    A row may name the end of a path, and leave out its kind (`0001` for images/0001.png). Raises `Refused` where two
-    rows of one file have different labels.
+    `missing`: those that are not there. `several`: those that name more paths than one, with these paths' places.
+    `dropped`: how many leading folders the rows have of elsewhere.
+    """
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    several: dict[str, list[int]] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> Matched:
+    """What rows say of paths.
+
+    A row may name the end of a path, and leave out its kind (`0001` for images/0001.png). Where no row does, they are
+    of elsewhere, as absolute paths are, and lose one leading folder after the other. Raises `Refused` where two rows of
+    one file say different things.
     """
     by_name: dict[str, list[int]] = defaultdict(list)
     for place, path in enumerate(paths):
@@ -160,27 +175,42 @@ def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> tuple
         by_name[name].append(place)
         if (stem := name.rpartition(".")[0]) != name:
             by_name[f"{stem}\0"].append(place)
-    found: dict[int, Row] = {}
-    missing = []
-    for row in rows:
-        wanted = "/".join(filter(None, (below, row.file.lstrip("/"))))
-        name = wanted.rpartition("/")[2]
-        exact = [i for i in by_name.get(name, ()) if f"/{paths[i]}".endswith(f"/{wanted}")]
-        loose = exact or [
-            i for i in by_name.get(f"{name}\0", ()) if f"/{paths[i].rpartition('.')[0]}".endswith(f"/{wanted}")
-        ]
-        if len(loose) == 1:
-            before = found.setdefault(loose[0], row)
-            if before.label != row.label:
-                raise Refused(
-                    f"labels: rows of the table give {row.file} the labels '{before.label}' and '{row.label}': "
-                    f"{ONE_CLASS}"
-                )
-            if before.target != row.target:
-                raise Refused(f"labels: two rows of the table label {row.file}, not alike: one row an image is read")
+    found = Matched()
+    for dropped in range(1 + max((row.file.count("/") for row in rows), default=0)):
+        found = Matched(dropped=dropped)
+        for row in rows:
+            wanted = "/".join(filter(None, (below, *row.file.split("/")[dropped:])))
+            _match(row, wanted, paths, by_name, found)
+        if found.rows or found.several:
+            break
+    return found
+
+
+def _match(row: Row, wanted: str, paths: Sequence[str], by_name: Mapping[str, list[int]], found: Matched) -> None:
+    name = wanted.rpartition("/")[2]
+    exact = [i for i in by_name.get(name, ()) if f"/{paths[i]}".endswith(f"/{wanted}")]
+    loose = exact or [
+        i for i in by_name.get(f"{name}\0", ()) if f"/{paths[i].rpartition('.')[0]}".endswith(f"/{wanted}")
+    ]
+    if len(loose) != 1:
+        if loose:
+            found.several[row.file] = loose
         else:
-            missing.append(row.file)
-    return found, missing
+            found.missing.append(row.file)
+        return
+    before = found.rows.setdefault(loose[0], row)
+    if before.label != row.label:
+        raise Refused(
+            f"labels: rows of the table give {row.file} the labels '{before.label}' and '{row.label}': {ONE_CLASS}"
+        )
+    if before.target != row.target:
+        raise Refused(f"labels: two rows of the table label {row.file}, not alike: one row an image is read")
+    for what, one, other in (("split", before.split, row.split), ("group", before.group, row.group)):
+        if one != other:
+            raise Refused(
+                f"labels: two rows of the table give {row.file} the {what}s '{one}' and '{other}': one row an image is "
+                "read"
+            )
 
 
 def _refuse_many(table: LabelTable, rows: list[Row]) -> None:
