@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,8 +19,8 @@ _DECIMAL = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 LABELS = ("label", "labels", "class", "category", "target")
 """Columns that hold classes where a table is known by its name; a caption is none."""
 ONE_CLASS = (
-    "one class an image is read; several labels are with separator: '|' or label: [COLUMN, COLUMN], numbers with "
-    "number: COLUMN, boxes and captions are not"
+    "one class an image is read; several labels are with separator: '|', or what else parts them, or label: [COLUMN, "
+    "COLUMN], numbers with number: COLUMN, boxes and captions are not"
 )
 
 
@@ -217,11 +217,28 @@ def _refuse_many(table: LabelTable, rows: list[Row]) -> None:
     """Refuse labels that are no classes: several in one, decimals, or as good as every image has one of its own."""
     labels = [row.label for row in rows if row.label]
     kinds = set(labels)
-    several = [one for one in kinds for sign in "|;," if sign in one and {p.strip() for p in one.split(sign)} <= kinds]
+    several = _several(Counter(labels))
     if several or (kinds and all(map(_DECIMAL.fullmatch, kinds)) and any(float(one) % 1 for one in kinds)):
         raise Refused(f"labels: the column {table.label} of {table.table} has {min(several or kinds)!r}: {ONE_CLASS}")
-    if len(labels) >= 10 and len(set(labels)) > len(labels) / 2:
+    if len(labels) >= 10 and len(kinds) > len(labels) / 2:
         raise Refused(
-            f"labels: the column {table.label} of {table.table} has {len(set(labels)):,} different values for "
+            f"labels: the column {table.label} of {table.table} has {len(kinds):,} different values for "
             f"{len(labels):,} images: {ONE_CLASS}"
         )
+
+
+def _several(labels: Counter[str]) -> list[str]:
+    """Those that are several labels in one cell, of all by how often each is there.
+
+    Lists; what has only parts that are labels too, of blanks at least twice, as a `hot dog` may be a class beside `hot`
+    and `dog`; and where most cells have a separator, and parts come again, those.
+    """
+    found = [one for one in labels if one[0] + one[-1] == "[]"]
+    for sign in " |;,":
+        parts = {one: {part.strip() for part in one.split(sign)} for one in labels if sign in one}
+        of_labels = [one for one, those in parts.items() if those <= labels.keys()]
+        found += of_labels if len(of_labels) > (sign == " ") else []
+        again = sum(map(len, parts.values())) > len(set().union(*parts.values()))
+        if sign in "|;" and again and sum(labels[one] for one in parts) > labels.total() / 2:
+            found += parts
+    return found
