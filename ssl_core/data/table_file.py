@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_core.data import names
+from ssl_core.data.spellings import some
 from ssl_core.errors import Refused
 
 
@@ -23,15 +24,22 @@ def content(name: str, source: Path) -> bytes:
             return place.read_bytes()
     if source.is_file() and zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            for member in archive.namelist():
-                if f"/{member}".endswith(f"/{name}"):
-                    return archive.read(member)
+            if member := _member(name, archive.namelist()):
+                return archive.read(member)
     elif source.is_file() and tarfile.is_tarfile(source):
         with tarfile.open(source) as archive:
-            for member in archive:
-                if f"/{member.name}".endswith(f"/{name}") and (opened := archive.extractfile(member)):
-                    return opened.read()
+            member = _member(name, archive.getnames())
+            if member and (opened := archive.extractfile(member)):
+                return opened.read()
     raise Refused(f"labels: the table {name} is neither in {source} nor beside it")
+
+
+def _member(name: str, members: list[str]) -> str | None:
+    """That of this name, or the one that ends in it. Raises `Refused` where several do."""
+    ending = [member for member in members if f"/{member}".endswith(f"/{name}")]
+    if len(ending) > 1 and name not in ending:
+        raise Refused(f"labels: the table {name} stands for {some(ending)}: give the whole name of one of them")
+    return name if name in ending else next(iter(ending), None)
 
 
 def rows(name: str, content: bytes) -> list[dict[str, Any]]:
