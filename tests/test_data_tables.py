@@ -1,6 +1,7 @@
 """Tables of labels that contradict themselves or the folders, and how their files are written."""
 
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import cutting, prepared, table
+from ssl_core.data import cutting, prepared, table, table_file
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
@@ -150,6 +151,59 @@ def test_rows_that_name_no_image_alone_are_refused_with_what_they_name(
     photos(tmp_path / "p" / "test")
     with pytest.raises(Refused, match=said):
         labelled(tmp_path / "p", tmp_path / "out", ["f,l", *(f"{f},{'ab'[i % 2]}" for i, f in enumerate(files))])
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_of_two_tables_of_an_archive_none_is_taken_unless_it_is_named(kind: str, tmp_path: Path) -> None:
+    for name in ("test/l.csv", "train/l.csv", "l.tsv", "train/l.tsv"):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).write_text(name)
+    made = Path(shutil.make_archive(str(tmp_path / "q"), kind, tmp_path / "p"))
+    with pytest.raises(
+        Refused, match=r"the table l\.csv stands for .*test/l\.csv, .*train/l\.csv: give the whole name"
+    ):
+        table_file.content("l.csv", made)
+    assert table_file.content("test/l.csv", made) == b"test/l.csv"
+
+
+def test_a_split_column_without_train_is_told_by_its_name(tmp_path: Path) -> None:
+    files = photos(tmp_path / "p")
+    rows = [f"{f},{'ab'[i % 2]},{['val', 'test'][i % 4 // 2]}" for i, f in enumerate(files)]
+    with pytest.raises(Refused, match=r"the column s of l\.csv says train of no image that has a label: say train of"):
+        labelled(tmp_path / "p", tmp_path / "out", ["f,l,s", *rows], split="s")
+
+
+def test_groups_are_said_once() -> None:
+    with pytest.raises(ValueError, match=r"group is '\(p\)', and labels have group patient: leave out one of them"):
+        FolderConfig(source="folder", path="x", group="(p)", labels=LabelTable(table="l.csv", group="patient"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("metadata.jsonl", '{\n "a": 1\n}\n', "the table metadata.jsonl cannot be read"),
+        (
+            "metadata.csv",
+            "file_name,label\n" + "".join(f"a/é{i:02}.png,{i * 0.37}\n" for i in range(20)),
+            "has '0.0': one class",
+        ),
+        ("metadata.csv", "file_name,label\nx.png,a\n", "no row of metadata.csv names an image"),
+    ],
+)
+def test_a_table_that_nobody_named_does_not_stand_in_the_way_of_class_folders(
+    name: str, text: str, said: str, tmp_path: Path
+) -> None:
+    photos(tmp_path / "p", ("a", "b"))
+    (tmp_path / "p" / name).write_text(text)
+    config = FolderConfig(source="folder", path=str(tmp_path / "p"), image_size=8)
+    (tmp_path / "out").mkdir()
+    card = prepare("mine", data.read(config, tmp_path), config, tmp_path / "out", tmp_path / "p")
+    assert card.classes == ["a", "b"]
+    assert any(said in one and one.endswith("; the classes are those of the folders") for one in card.warnings)
+    for i, file in enumerate((tmp_path / "p").rglob("*.png")):
+        file.rename(tmp_path / "p" / f"{i}.png")
+    with pytest.raises(Refused, match=said):
+        prepare("mine", data.read(config, tmp_path), config, tmp_path / "out", tmp_path / "p")
 
 
 def test_a_group_that_is_not_there_is_none() -> None:

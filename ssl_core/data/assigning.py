@@ -45,12 +45,18 @@ def assign(
     else its folders say it, or a table. `hashes`: uint64 [N], by which near duplicates are looked for.
     `source`: the folder or archive that tables of labels are looked for in. Raises `Refused` where it cannot be told.
     """
-    tables = _tables(config, source)
-    labelled = config.labels == "folders" and not tables
-    read = _told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
-    rows = _rows(tables, source, paths, read) if source else {}
-    if tables:
-        read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, _ in tables]))
+    try:
+        tables = _tables(config, source)
+        read, rows = _read(paths, config, source, places, tables)
+    except Refused as refused:
+        if config.labels != "folders":
+            raise
+        # A table that nobody named may be about something else: class folders say what they say.
+        tables = []
+        read, rows = _read(paths, config, source, places, tables)
+        if not read.classes:
+            raise refused from None
+        read.warnings.append(f"{refused}; the classes are those of the folders")
     keys, groups = _groups(paths, rows, config, read)
     strata = targets.strata(read.labels)
     splits = cutting.cut(read.splits, strata, groups, config.val_share, config.test_share, config.seed)
@@ -87,6 +93,22 @@ def _tables(config: SourceConfig, source: Path | None) -> list[tuple[LabelTable,
     return list(table.found_in(source)) if source is not None and config.labels == "folders" else []
 
 
+def _read(
+    paths: Sequence[str],
+    config: SourceConfig,
+    source: Path | None,
+    places: Sequence[Place] | None,
+    tables: list[tuple[LabelTable, str]],
+) -> tuple[Layout, dict[int, Row]]:
+    """What the folders, the source or the tables say of the images, and the row of each that has one."""
+    labelled = config.labels == "folders" and not tables
+    read = _told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
+    if source is None or not tables:
+        return read, {}
+    rows = _rows(tables, source, paths, read)
+    return _labelled(read, rows, paths, tables[0][0], some([one.table for one, _ in tables])), rows
+
+
 def _rows(tables: list[tuple[LabelTable, str]], source: Path, paths: Sequence[str], read: Layout) -> dict[int, Row]:
     """The row of each image that has one, by its place; rows of no image, or of several, are warned of.
 
@@ -117,7 +139,7 @@ def _rows(tables: list[tuple[LabelTable, str]], source: Path, paths: Sequence[st
                 f"the names of {one.table}, as {clean(said[0].file)}, are read without their first "
                 f"{'folder' if found.dropped == 1 else f'{found.dropped} folders'}, which are not here"
             )
-    if tables and not rows:
+    if not rows:
         raise Refused(f"labels: {why}")
     return rows
 
@@ -159,6 +181,11 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     splits[without & (splits == TRAIN)] = UNLABELLED
     lost = without & np.isin(splits, (VAL, TEST))
     splits[lost] = ""
+    if given.split and not (splits == TRAIN).any():
+        raise Refused(
+            f"labels: the column {given.split} of {given.table} says train of no image that has a label: say train "
+            "of some, or leave out split, and val and test are cut out of train"
+        )
     left_out = {"of val or test, without a label in the table": [paths[i] for i in np.flatnonzero(lost).tolist()]}
     unnamed = [paths[i] for i in range(len(paths)) if i not in rows]
     if unnamed:
