@@ -16,6 +16,7 @@ LARGEST = 2**29
 """Bytes that are read of one file: what is, or unpacks to, more is no image, and would not fit in memory."""
 
 GONE = "files that were gone when they were to be read"
+CLOSED = "files and folders that may not be read (permissions: their owner allows it by `chmod -R u+rX FOLDER`)"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def contents(file: File, reading: Reading) -> Iterator[tuple[str, Encoded]]:
                 content += opened.read()
     except PermissionError:
         for name in file.names:
-            reading.leave_out("files that may not be read (permissions)", name)
+            reading.leave_out(CLOSED, name)
         return
     except FileNotFoundError:
         for name in file.names:
