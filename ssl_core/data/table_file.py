@@ -36,10 +36,11 @@ def content(name: str, source: Path) -> bytes:
 
 def _member(name: str, members: list[str]) -> str | None:
     """That of this name, or the one that ends in it. Raises `Refused` where several do."""
-    ending = [member for member in members if f"/{member}".endswith(f"/{name}")]
-    if len(ending) > 1 and name not in ending:
+    ending = [member for member in dict.fromkeys(members) if f"/{member}".endswith(f"/{name}")]
+    exact = [member for member in ending if member.removeprefix("./") == name]
+    if len(ending) > 1 and not exact:
         raise Refused(f"labels: the table {name} stands for {some(ending)}: give the whole name of one of them")
-    return name if name in ending else next(iter(ending), None)
+    return next(iter(exact or ending), None)
 
 
 def rows(name: str, content: bytes) -> list[dict[str, Any]]:
