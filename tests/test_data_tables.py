@@ -131,6 +131,10 @@ def test_rows_name_images_by_the_ends_of_their_paths_or_of_the_rows(
     assert ([*found.rows], found.missing, found.several) == (places, missing, several)
 
 
+def test_a_row_never_loses_its_name() -> None:
+    assert not table.matched(rows("a/0.png", "1.png"), ["more/more.png"], "more").rows
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [

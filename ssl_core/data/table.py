@@ -179,7 +179,8 @@ def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> Match
     for dropped in range(1 + max((row.file.count("/") for row in rows), default=0)):
         found = Matched(dropped=dropped)
         for row in rows:
-            wanted = "/".join(filter(None, (below, *row.file.split("/")[dropped:])))
+            parts = row.file.split("/")
+            wanted = "/".join(filter(None, (below, *parts[min(dropped, len(parts) - 1) :])))
             _match(row, wanted, paths, by_name, found)
         if found.rows or found.several:
             break
