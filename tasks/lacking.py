@@ -6,7 +6,7 @@
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ssl_core.data.prepared import Card
@@ -19,7 +19,7 @@ HAVING = {"labels": "several labels each", "number": "numbers"}
 
 
 def refuse(card: Card) -> None:
-    """Raise `Refused` where the active suite cannot be had with these images."""
+    """Raise `Refused` where the active suite cannot be had with these images, with all that it takes to have it."""
     asked = plan.read()
     if card.name not in asked.images:
         return
@@ -29,10 +29,20 @@ def refuse(card: Card) -> None:
             f"params.yaml: images names '{card.name}' to be evaluated on, and it has no labels: give it class folders "
             "or a table of labels, or take it out"
         )
-    if first:
-        refuse_pretraining(card, {name: configs.read(Pretraining, name) for name in asked.variants}, asked.suite)
+    asks: list[Callable[[], None]] = []
     if card.classes:
-        refuse_labels(card, asked.evaluation["label_fractions"])
+        asks.append(lambda: refuse_labels(card, asked.evaluation["label_fractions"]))
+    if first:
+        variants = {name: configs.read(Pretraining, name) for name in asked.variants}
+        asks.append(lambda: refuse_pretraining(card, variants, asked.suite))
+    said = []
+    for ask in asks:
+        try:
+            ask()
+        except Refused as refused:
+            said.append(str(refused))
+    if said:
+        raise Refused("; and ".join(said))
 
 
 def refuse_labels(card: Card, fractions: Sequence[float]) -> None:

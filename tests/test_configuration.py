@@ -16,10 +16,11 @@ from conftest import PROJECT, run
 from written_files import METHODS, SHIPPED, load, values, write
 
 from ssl_core.backbones import ResNetConfig, ViTConfig
+from ssl_core.data.prepared import Card
 from ssl_core.errors import Refused
 from ssl_core.objectives import OBJECTIVES
 from ssl_core.training.iteration import Acceleration
-from tasks import configure
+from tasks import configure, lacking
 from tasks.configuration import asking, compute, configs, files, modules, plan, resolve, schemas
 from tasks.configuration.compute import Compute
 
@@ -104,6 +105,21 @@ def test_what_was_validated_is_what_the_stages_read(tmp_path: Path) -> None:
         assert probing.compute == tuning.compute == alone
         assert plan.read() == configs.planned(configured)
         assert [cell.seed for cell in plan.read().cells][:2] == [3, 1]
+
+
+def test_all_that_small_sets_take_is_said_at_once(tmp_path: Path) -> None:
+    write(tmp_path, params={"images": ["shapes"]}, suite={"variants": {"simclr": None}})
+    few = {"count": 12, "per_class": [6, 6]}
+    card = Card(
+        name="shapes", image_size=16, classes=["a", "b"], splits={"train": few, "val": few, "test": few}, grey=False,
+        mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), original_sizes={}, sources=[], skipped={},
+    )  # fmt: skip
+    with chdir(tmp_path):
+        configure.main()
+        with pytest.raises(
+            Refused, match=r"label_fractions of params.yaml to \[.*\]; and shapes has 12 images to pretrain"
+        ):
+            lacking.refuse(card)
 
 
 def test_representations_the_tables_first(tmp_path: Path) -> None:

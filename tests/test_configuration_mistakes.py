@@ -78,7 +78,10 @@ def test_more_views_than_two_are_no_mistake_where_they_are_compared(tmp_path: Pa
             {f"{JIGSAW}.representation": "projector"},
             "suites/ours.yaml: variants.jigsaw: representation is projector, and it has none: it has backbone",
         ),
-        ({f"{SIMCLR}.augmentation": {"crop": {"scale": [0.5]}}}, f"{OURS}.augmentation.crop.scale.1 is missing"),
+        (
+            {f"{SIMCLR}.augmentation": {"crop": {"scale": [0.5]}}},
+            f"{OURS}.augmentation.crop.scale is [0.5]; a list of 2 is needed",
+        ),
         ({f"{SIMCLR}.augmentation": {"mask": {"share": 1.0}}}, "mask.share is 1.0, which hides all 49 patches"),
         ({f"{SIMCLR}.backbone": {"name": "vit", "heads": 0}}, f"{OURS}.backbone: heads is 0; at least 1 is needed"),
         ({f"{SIMCLR}.backbone": {"name": "vit", "patch": -4}}, "patch is -4; at least 1 is needed"),
@@ -401,6 +404,26 @@ def test_a_claim_on_the_shown_representation_needs_no_name_for_it(tmp_path: Path
         ({"data.fashion_mnist.source": "mnits"}, "params.yaml: data.fashion_mnist.source is 'mnits'; allowed are"),
         ({"data.fashion_mnist.image_sise": 28}, "data.fashion_mnist.image_sise is not known: did you mean image_size?"),
         ({"data.fashion_mnist.source": GONE}, "params.yaml: data.fashion_mnist.source is missing; it says which kind"),
+        *(
+            (
+                {"data.mine": {"source": "folder", "path": "x", key: value}},
+                f"params.yaml: data.mine.{key}{said}",
+            )
+            for key, value, said in [
+                ("labels", {"tabel": "l.csv"}, ".tabel is not known: did you mean table?"),
+                ("labels", {"file": "f"}, ".table is missing"),
+                ("labels", {"table": "l.xlsx"}, ": table is l.xlsx; .csv, "),
+                ("labels", {"table": "l.csv", "label": "y", "number": "z"}, ": number is z; an image has a number or"),
+                ("labels", {"table": "l.csv", "label": []}, ": label is []; a column is needed"),
+                ("labels", {"table": "l.csv", "label": 3}, ".label is 3; allowed are a text, or a list"),
+                ("labels", {"table": "l.csv", "label": ["a", 3]}, ".label.1 is 3; a text is needed"),
+                ("labels", "l.csv", " is 'l.csv'; allowed are 'folders' or 'none', or a mapping, {table: …}"),
+                ("range", 255, " is 255; allowed are 'auto', or a list"),
+                ("range", [0], " is [0]; a list of 2 is needed"),
+                ("range", [0, 1, 2], " is [0, 1, 2]; a list of 2 is needed"),
+                ("range", ["dark", 9], ".0 is 'dark'; a number is needed"),
+            ]
+        ),
         ({"data.my-photos": {"source": "shapes"}}, "params.yaml: data names 'my-photos'; a name has letters of the"),
         ({"images": ["fashion_minst"]}, "params.yaml: images names 'fashion_minst': did you mean fashion_mnist?"),
         ({"images": []}, "params.yaml: images is []; a list of data sets is needed, at least one, none twice"),

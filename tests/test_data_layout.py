@@ -2,9 +2,12 @@
 
 import os
 import random
+import shutil
 import tarfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -243,7 +246,7 @@ def test_labels_splits_and_groups_come_from_a_table(tmp_path: Path) -> None:
     read = made(flat, tmp_path / "out", labels=LabelTable(**given, split="part", group="patient"))
     assert (read.card.classes, read.card.splits["test"]["per_class"]) == (["cat", "dog"], [5, 5])
     assert read.card.splits["unlabelled"]["count"] == 2
-    assert any("1 rows of labels.csv name no single file (missing)" in warning for warning in read.card.warnings)
+    assert any("1 rows of labels.csv name no file (missing)" in warning for warning in read.card.warnings)
     for file, label in zip(read.files("train"), read.labels("train"), strict=True):
         assert label == (0 if int(Path(file).stem) % 2 else 1)
     assert "labels.csv lies there" in made(flat, tmp_path / "flat_out").card.notes[-1]
@@ -306,13 +309,96 @@ def test_nothing_is_read_again_while_sizes_and_times_are_the_same(
     seen = listing.listed(params)
     read: list[str] = []
     content = listing._content  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(listing, "_content", lambda path, status: read.append(path.name) or content(path, status))
+    monkeypatch.setattr(listing, "_content", lambda path: read.append(path.name) or content(path))
     assert listing.listed(params) == seen
     assert not [name for name in read if name.endswith(".png")]
     picture(tmp_path / "photos" / "a" / "new\n.png", 99)
     assert listing.listed(params) != seen
     assert listing.listed(params) == listing.listed(params)
     assert [name for name in read if name.endswith(".png")] == ["new\n.png"]
+
+
+def swap(one: Path, other: Path) -> None:
+    one.rename(one.parent / "x")
+    other.rename(one)
+    (one.parent / "x").rename(other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda photos: swap(photos / "a", photos / "b"),
+        lambda photos: swap(photos / "a" / "0.png", photos / "b" / "0.png"),
+        lambda photos: shutil.copy(photos / "b" / "1.png", photos / "a" / "1.png"),
+    ],
+    ids=["folders swapped", "files swapped", "a file replaced"],
+)
+def test_other_content_of_the_same_size_and_time_is_noticed(
+    change: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = tmp_path / "photos"
+    for i in range(4):
+        file = photos / "ab"[i % 2] / f"{i // 2}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(i))
+        os.utime(file, (1, 1))
+    params = {"images": ["mine"], "data": {"mine": {"source": "folder", "path": str(photos)}}}
+    seen = listing.listed(params)
+    change(photos)
+    for file in photos.rglob("*.png"):
+        os.utime(file, (1, 1))
+    changed = listing.listed(params)
+    assert changed != seen
+    elsewhere = shutil.copytree(photos, tmp_path / "clone")
+    shutil.rmtree(tmp_path / ".dvc")
+    params["data"]["mine"]["path"] = str(elsewhere)
+    assert listing.listed(params) == changed
+
+
+def test_a_file_that_cannot_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = {"images": ["mine"], "data": {"mine": {"source": "folder", "path": str(classes(tmp_path / "photos"))}}}
+    os.mkfifo(tmp_path / "photos" / "pipe")
+    opening = Path.open
+
+    def refusing(path: Path, mode: str) -> IO[Any]:
+        if path.suffix == ".png":
+            raise PermissionError
+        return opening(path, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refusing)
+        seen = listing.listed(params)
+    assert listing.listed(params) != seen
+
+
+class Listed(list[os.DirEntry[str]]):
+    """What `os.scandir` gives."""
+
+    def __enter__(self) -> "Listed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_file_that_goes_away_while_its_folder_is_listed_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = {"images": ["mine"], "data": {"mine": {"source": "folder", "path": str(classes(tmp_path / "photos"))}}}
+    scandir = os.scandir
+
+    def losing(path: Path) -> Listed:
+        entries = Listed(scandir(path))
+        for entry in entries:
+            if entry.name.endswith(".png"):
+                Path(entry).unlink()
+        return entries
+
+    monkeypatch.setattr(os, "scandir", losing)
+    assert len(listing.listed(params)["mine"]) == 64
 
 
 def test_a_linked_or_an_empty_folder_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from PIL import Image
 
 from ssl_core import data
 from ssl_core.data import archives, files, folder, kinds, prepared, spellings, values
+from ssl_core.data import tree as folders
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.prepared import Prepared
@@ -133,6 +134,7 @@ def test_what_lies_beside_images_is_no_damage_and_named(tmp_path: Path) -> None:
     weak = bytes([0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 4, 0, 24, 0]) + bytes(48)
     (photos / "a" / "weights.bin").write_bytes(weak)  # a TGA, if its name said so
     (photos / "empty").mkdir()
+    (photos / "a" / "sky.fits").write_bytes(b"SIMPLE  =")
     (photos / "a" / "annexed.png").symlink_to("nowhere")
     (photos / "a" / "loop").symlink_to(photos)
     made, reading = prepare_folder(photos, tmp_path / "out")
@@ -141,6 +143,7 @@ def test_what_lies_beside_images_is_no_damage_and_named(tmp_path: Path) -> None:
     names = {name for names in reading.left_out.values() for name in names}
     assert {"README.md", "LICENSE", "a/1.xml", "@eaDir", ".c", "a/v.mp4", "a/weights.bin", "empty"} <= names
     assert {"a/annexed.png", "a/loop"} <= names
+    assert reading.left_out["images of a format that is not read here (save them as TIFF or PNG)"] == ["a/sky.fits"]
 
 
 @pytest.mark.parametrize(
@@ -340,6 +343,38 @@ def test_shards_of_webdataset_are_read(tmp_path: Path) -> None:
     assert sum(part["count"] for part in made.card.splits.values()) == 40
     as_a_folder, _ = prepare_folder(tmp_path / "shard-000.tar", tmp_path / "other")
     assert "000.cls lies there, as in a shard of WebDataset: say source: webdataset" in " ".join(as_a_folder.card.notes)
+
+
+def test_what_may_not_be_read_is_told_from_what_went_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/1.png", "gone/1.png", "closed/1.png", "open/closed.png", "open/gone.png", "open/1.png"):
+        put(tmp_path / name)
+    stat = Path.stat
+
+    def failing(path: Path, **how: bool) -> os.stat_result:
+        if trouble := {"gone": FileNotFoundError, "closed": PermissionError}.get(path.stem):
+            raise trouble
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", failing)
+    reading = Reading(examples=iter(()))
+    assert [file.names for file in folders.files(tmp_path, reading)] == [["a/1.png"], ["open/1.png"]]
+    assert reading.left_out == {files.CLOSED: ["closed", "open/closed.png"], files.GONE: ["gone", "open/gone.png"]}
+
+
+def test_a_folder_that_may_not_be_entered_is_no_pipe() -> None:
+    class Closed:
+        """A folder in one that may be listed and not entered."""
+
+        name = "closed"
+
+        def is_dir(self) -> bool:
+            return True
+
+        def stat(self) -> os.stat_result:
+            raise PermissionError
+
+    closed: Any = Closed()
+    assert folders._kind(closed, frozenset()) == files.CLOSED  # pyright: ignore[reportPrivateUsage]
 
 
 def test_an_encrypted_zip_is_refused_in_a_sentence(tmp_path: Path) -> None:

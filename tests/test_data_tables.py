@@ -1,5 +1,6 @@
 """Tables of labels that contradict themselves or the folders, and how their files are written."""
 
+import re
 import shutil
 import tarfile
 import unicodedata
@@ -12,12 +13,12 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import cutting, prepared, table_file
+from ssl_core.data import cutting, prepared, table, table_file
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
 from ssl_core.data.source import Reading
-from ssl_core.data.table import LabelTable
+from ssl_core.data.table import LabelTable, Row
 from ssl_core.errors import Refused
 
 RANDOM = np.random.default_rng(0)
@@ -34,8 +35,8 @@ def photos(root: Path, folders: tuple[str, ...] = ("",), count: int = 30) -> lis
 def labelled(root: Path, out: Path, rows: list[str], split: str | None = None, encoding: str = "utf-8") -> Card:
     name = "l.jsonl" if rows[0].startswith("{") else "l.csv"
     (root / name).write_text("\n".join(rows), encoding=encoding)
-    table = LabelTable(table=name, file="f", label="l", split=split)
-    config = FolderConfig(source="folder", path=str(root), image_size=8, labels=table)
+    of = LabelTable(table=name, file="f", label="l", split=split)
+    config = FolderConfig(source="folder", path=str(root), image_size=8, labels=of)
     out.mkdir()
     prepare("mine", data.read(config, out), config, out, root)
     return prepared.load(out).card
@@ -113,7 +114,7 @@ def test_tables_known_by_their_name_are_those_of_the_data_set_wherever_they_lie(
     ("content", "label"), [("{bad", "COLUMN"), ('{"file_name": "a.png", "label": ["a", "b"]}', "label")]
 )
 def test_a_known_table_that_cannot_be_read_is_refused_with_the_way_on(content: str, label: str, tmp_path: Path) -> None:
-    photos(tmp_path / "p", ("a", "b"))
+    photos(tmp_path / "p")
     (tmp_path / "p" / "metadata.jsonl").write_text(content)
     config = FolderConfig(source="folder", path=str(tmp_path / "p"), image_size=8)
     way = rf"labels: {{table: metadata.jsonl, file: file_name, label: {label}, …}} to this data set, labels: none to"
@@ -131,6 +132,137 @@ def test_a_given_table_of_an_archive_is_the_one_of_that_very_path(kind: str, tmp
         (archive.write if isinstance(archive, zipfile.ZipFile) else archive.add)(tmp_path / "p" / "t.csv", "t.csv")
     for name, read in (("t.csv", "t.csv"), ("a/t.csv", "a/t.csv")):
         assert table_file.content(name, packed) == read.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "encoding"),
+    [
+        ("L.CSV", "f,l\n{0},cat\n{1},dog\n", "utf-8"),
+        ("l.txt", "f;l\n{0};cat\n{1};dog\n", "utf-8"),
+        ("l.csv", 'f , l, note\n{0}, cat, "x, y"\n{1}, dog,\n', "utf-8"),
+        ("l.tsv", "f\tl\tnote (a, b, c, d)\n{0}\tcat\tx\n{1}\tdog\ty\n", "utf-8"),
+        ("l.JSONL", '{{"f": "{0}", "l": "cat", "n": "x\u2028y"}}\r\n{{"f": "{1}", "l": "dog"}}\n', "utf-8"),
+        ("l.csv", "f,l\n{0},猫\n{1},犬\n", "cp932"),
+        ("l.csv", "f,l\n{0},猫\n{1},狗\n", "gbk"),
+        ("l.csv", "f,l\n{0},Bär\n{1},Pérez\n", "cp1252"),
+    ],
+)
+def test_a_table_is_read_however_its_file_is_written(name: str, text: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(text.format("0.png", "1.png").encode(encoding))
+    read = table.read(LabelTable(table=name, file="f", label="l"), tmp_path)
+    labels = re.findall(r"\b(cat|dog|猫|犬|狗|Bär|Pérez)\b", text)
+    assert [(row.file, row.label) for row in read] == [("0.png", labels[0]), ("1.png", labels[1])]
+
+
+def rows(*files: str, split: str = "", group: str = "") -> list[Row]:
+    return [Row(file=file, label="a", split=split, group=group) for file in files]
+
+
+@pytest.mark.parametrize("what", ["split", "group"])
+def test_two_rows_of_an_image_that_differ_in_split_or_group_are_refused(what: str) -> None:
+    with pytest.raises(Refused, match=rf"rows of the table give d/1\.png the {what}s 'x' and 'y': one row an image"):
+        table.matched([*rows("1.png", **{what: "x"}), *rows("d/1.png", **{what: "y"})], ["d/1.png"])
+
+
+PATHS = ["d/images/0.png", "d/images/1.png", "d/more/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("files", "places", "missing", "several"),
+    [
+        (["/home/me/d/images/0.png", "/home/me/d/images/1.png"], [0, 1], [], {}),
+        (["C:/d/images/1", "C:/d/other/1"], [1], ["C:/d/other/1"], {}),
+        (["upload/more/1.png"], [2], [], {}),
+        (["0", "1"], [0], [], {"1": [1, 2]}),
+        (["x/1.png", "x/2.png"], [], ["x/2.png"], {"x/1.png": [1, 2]}),
+        (["x/3.png"], [], ["x/3.png"], {}),
+    ],
+)
+def test_rows_name_images_by_the_ends_of_their_paths_or_of_the_rows(
+    files: list[str], places: list[int], missing: list[str], several: dict[str, list[int]]
+) -> None:
+    found = table.matched(rows(*files), PATHS)
+    assert ([*found.rows], found.missing, found.several) == (places, missing, several)
+
+
+def test_a_row_never_loses_its_name() -> None:
+    assert not table.matched(rows("a/0.png", "1.png"), ["more/more.png"], "more").rows
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            [f"é{i:02}" for i in range(30)],
+            "30 rows of l.csv name several images .*: é00 stands for test/é00.png, train/",
+        ),
+        (
+            [f"x{i:02}" for i in range(30)],
+            "no row of l.csv names an image; its column f has x00, x01, x02, …, and must",
+        ),
+    ],
+)
+def test_rows_that_name_no_image_alone_are_refused_with_what_they_name(
+    files: list[str], said: str, tmp_path: Path
+) -> None:
+    photos(tmp_path / "p" / "train")
+    photos(tmp_path / "p" / "test")
+    with pytest.raises(Refused, match=said):
+        labelled(tmp_path / "p", tmp_path / "out", ["f,l", *(f"{f},{'ab'[i % 2]}" for i, f in enumerate(files))])
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_of_two_tables_of_an_archive_none_is_taken_unless_it_is_named(kind: str, tmp_path: Path) -> None:
+    for name in ("test/l.csv", "train/l.csv", "l.tsv", "train/l.tsv"):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).write_text(name)
+    made = Path(shutil.make_archive(str(tmp_path / "q"), kind, tmp_path / "p"))
+    with pytest.raises(
+        Refused, match=r"the table l\.csv stands for .*test/l\.csv, .*train/l\.csv: give the whole name"
+    ):
+        table_file.content("l.csv", made)
+    for name in ("test/l.csv", "l.tsv"):
+        assert table_file.content(name, made) == name.encode()
+
+
+def test_a_split_column_without_train_is_told_by_its_name(tmp_path: Path) -> None:
+    files = photos(tmp_path / "p")
+    rows = [f"{f},{'ab'[i % 2]},{['val', 'test'][i % 4 // 2]}" for i, f in enumerate(files)]
+    with pytest.raises(Refused, match=r"the column s of l\.csv says train of no image that has a label: say train of"):
+        labelled(tmp_path / "p", tmp_path / "out", ["f,l,s", *rows], split="s")
+
+
+def test_groups_are_said_once() -> None:
+    with pytest.raises(ValueError, match=r"group is '\(p\)', and labels have group patient: leave out one of them"):
+        FolderConfig(source="folder", path="x", group="(p)", labels=LabelTable(table="l.csv", group="patient"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("metadata.jsonl", '{\n "a": 1\n}\n', "the table metadata.jsonl cannot be read"),
+        (
+            "metadata.csv",
+            "file_name,label\n" + "".join(f"a/é{i:02}.png,{i * 0.37}\n" for i in range(20)),
+            "has '0.0': one class",
+        ),
+        ("metadata.csv", "file_name,label\nx.png,a\n", "no row of metadata.csv names an image"),
+    ],
+)
+def test_a_table_that_nobody_named_does_not_stand_in_the_way_of_class_folders(
+    name: str, text: str, said: str, tmp_path: Path
+) -> None:
+    photos(tmp_path / "p", ("a", "b"))
+    (tmp_path / "p" / name).write_text(text)
+    config = FolderConfig(source="folder", path=str(tmp_path / "p"), image_size=8)
+    (tmp_path / "out").mkdir()
+    card = prepare("mine", data.read(config, tmp_path), config, tmp_path / "out", tmp_path / "p")
+    assert card.classes == ["a", "b"]
+    assert any(said in one and one.endswith("; the classes are those of the folders") for one in card.warnings)
+    for i, file in enumerate((tmp_path / "p").rglob("*.png")):
+        file.rename(tmp_path / "p" / f"{i}.png")
+    with pytest.raises(Refused, match=said):
+        prepare("mine", data.read(config, tmp_path), config, tmp_path / "out", tmp_path / "p")
 
 
 def test_a_group_that_is_not_there_is_none() -> None:

@@ -62,7 +62,9 @@ CAT = [i % 2 for i in range(COUNT)]
 DOG = [int(i % 5 == 0) for i in range(COUNT)]
 
 
-@pytest.mark.parametrize("spelled", [("0", "1"), ("false", "True"), ("No", "yes"), ("0.0", "1.0"), ("", "1")])
+@pytest.mark.parametrize(
+    "spelled", [("0", "1"), ("-1", "1"), ("false", "True"), ("No", "yes"), ("0.0", "1.0"), ("", "1")]
+)
 def test_labels_are_columns_of_yes_and_no(spelled: tuple[str, str], photos: Path, tmp_path: Path) -> None:
     columns = {"dog": [spelled[one] for one in DOG], "cat": [spelled[one] for one in CAT]}
     read = made(photos, tmp_path / "out", columns, label=("dog", "cat"))
@@ -76,10 +78,15 @@ def test_labels_are_columns_of_yes_and_no(spelled: tuple[str, str], photos: Path
     assert "the labels are those of out.csv, columns dog, cat" in " ".join(read.card.notes).replace(f"{tmp_path}/", "")
 
 
-@pytest.mark.parametrize("separator", ["|", ";", "list"])
+@pytest.mark.parametrize("separator", ["|", ";", "list", "list's text", "array's text"])
 def test_labels_are_the_parts_of_a_cell(separator: str, photos: Path, tmp_path: Path) -> None:
     tags = [[n for n, on in (("Dog", DOG[i]), ("cat", CAT[i]), ("dog", i == 1)) if on] for i in range(COUNT)]
-    cells = [one if separator == "list" else f" {separator} ".join([*one, ""]) for one in tags]
+    cells: Sequence[Any] = tags
+    if "text" in separator:
+        quoted = [" ".join(map(repr, one)) if "array" in separator else repr(one)[1:-1] for one in tags]
+        cells = [f'"[{one}]"' for one in quoted]
+    elif separator != "list":
+        cells = [f" {separator} ".join([*one, ""]) for one in tags]
     read = made(photos, tmp_path / "out", {"tags": cells}, label="tags", separator=separator)
     # Dog and dog stand in one split, and are two labels; no file of a table says which is meant.
     assert read.card.classes == ["Dog", "cat", "dog"]
@@ -87,7 +94,7 @@ def test_labels_are_the_parts_of_a_cell(separator: str, photos: Path, tmp_path: 
     empty = expected.sum(axis=1) == 0
     np.testing.assert_array_equal(in_order(read)[~empty], expected[~empty])
     # A text without a part says nothing of an image, a list without one that it has no label.
-    assert (in_order(read)[empty] == (0 if separator == "list" else -1)).all()
+    assert (in_order(read)[empty] == (-1 if separator in "|;" else 0)).all()
 
 
 def test_rows_without_a_label_and_labels_that_tell_nothing_are_counted(photos: Path, tmp_path: Path) -> None:
@@ -137,7 +144,16 @@ def test_a_number_is_kept_as_it_is_and_standardised_by_train_where_it_is_to_be_t
             {"label": ("a", "b")},
             "the column a of .* has '2'; a column of one label has 1 or",
         ),
+        ({"a": [-1, 0, 1] * 20, "b": CAT}, {"label": ("a", "b")}, "the column a of .* has '-1'; a column of one label"),
+        (
+            {"a": [-1, "", 1] * 20, "b": CAT},
+            {"label": ("a", "b")},
+            "the column a of .* has '-1'; a column of one label",
+        ),
         ({"tags": ["a;b", "a", "b"] * 20}, {"label": "tags"}, "several labels are with separator"),
+        ({"tags": ["a b", "b c", "a", "b", "c"] * 12}, {"label": "tags"}, "has 'a b': one class an image"),
+        ({"tags": ["a;b", "b;c", "a;c"] * 20}, {"label": "tags"}, "has 'a;b': one class an image"),
+        ({"tags": ["['a']", "['b']"] * 30}, {"label": "tags"}, r"has \"\['a'\]\": one class an image"),
         ({"age": [i / 7 for i in range(60)]}, {"label": "age"}, "numbers with number: COLUMN"),
     ],
 )
@@ -146,6 +162,13 @@ def test_what_tells_nothing_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(Refused, match=sentence):
         made(photos, tmp_path / "out", columns, **config)
+
+
+def test_classes_of_several_words_are_classes_and_one_called_nan_is_warned_of(photos: Path, tmp_path: Path) -> None:
+    kinds = ["hot", "dog", "hot dog", "big dog|x", "nan"]
+    card = made(photos, tmp_path / "out", {"kind": kinds * 12}, label="kind").card
+    assert card.classes == sorted(kinds)
+    assert "a class is called nan: if that is none, leave the cells empty" in card.warnings
 
 
 @pytest.mark.parametrize(

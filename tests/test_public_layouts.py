@@ -167,7 +167,7 @@ def test_an_imagefolder_with_its_metadata(project: Path, tmp_path: Path) -> None
     }
     assert card.left_out["texts, tables and annotations"]["files"] == ["README.md"]
     assert card.warnings == [
-        "1 rows of train/metadata.csv name no single file (0060.png)",
+        "1 rows of train/metadata.csv name no file (0060.png)",
         "1 images are in no row of test/metadata.csv, train/metadata.csv (test/extra.png): no label",
     ]
 

@@ -47,12 +47,18 @@ def assign(
     `source`: the folder or archive that a table of labels is looked for in. `known`: the tables that were met among the
     images, by their paths. Raises `Refused` where it cannot be told.
     """
-    tables = _tables(config, source, known or {})
-    labelled = config.labels == "folders" and not tables
-    read = _told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
-    rows = _rows(tables, paths, read)
-    if tables:
-        read = _labelled(read, rows, paths, tables[0][0], some([one.table for one, *_ in tables]))
+    try:
+        tables = _tables(config, source, known or {})
+        read, rows = _read(paths, config, places, tables)
+    except Refused as refused:
+        if config.labels != "folders":
+            raise
+        # A table that nobody named may be about something else: class folders say what they say.
+        tables = []
+        read, rows = _read(paths, config, places, tables)
+        if not read.classes:
+            raise refused from None
+        read.warnings.append(f"{refused}; the classes are those of the folders")
     keys, groups = _groups(paths, rows, config, read)
     strata = targets.strata(read.labels)
     splits = cutting.cut(read.splits, strata, groups, config.val_share, config.test_share, config.seed)
@@ -91,14 +97,52 @@ def _tables(
     return list(table.found_in(known)) if config.labels == "folders" else []
 
 
+def _read(
+    paths: Sequence[str],
+    config: SourceConfig,
+    places: Sequence[Place] | None,
+    tables: list[tuple[LabelTable, str, list[Row]]],
+) -> tuple[Layout, dict[int, Row]]:
+    """What the folders, the source or the tables say of the images, and the row of each that has one."""
+    labelled = config.labels == "folders" and not tables
+    read = _told(paths, places, labelled) if places else layout.read(paths, config.layout, labelled)
+    if not tables:
+        return read, {}
+    rows = _rows(tables, paths, read)
+    return _labelled(read, rows, paths, tables[0][0], some([one.table for one, *_ in tables])), rows
+
+
 def _rows(tables: list[tuple[LabelTable, str, list[Row]]], paths: Sequence[str], read: Layout) -> dict[int, Row]:
-    """The row of each image that has one, by its place; rows of no image are warned of."""
+    """The row of each image that has one, by its place; rows of no image, or of several, are warned of.
+
+    Raises `Refused` where no row is of one.
+    """
     rows: dict[int, Row] = {}
+    why = ""
     for one, below, said in tables:
-        found, missing = table.matched(said, paths, below)
-        rows |= found
-        if missing:
-            read.warnings.append(f"{len(missing):,} rows of {one.table} name no single file ({some(missing)})")
+        found = table.matched(said, paths, below)
+        rows |= found.rows
+        why = (
+            f"no row of {one.table} names an image; its column {one.file} has {some([row.file for row in said])}, and "
+            f"must have their names, as {clean(paths[0])}, or the ends of them"
+        )
+        if found.missing:
+            read.warnings.append(f"{len(found.missing):,} rows of {one.table} name no file ({some(found.missing)})")
+        if found.several:
+            file, places = next(iter(found.several.items()))
+            why = (
+                f"{len(found.several):,} rows of {one.table} name several images and label none: {clean(file)} stands "
+                f"for {some([paths[i] for i in places])}; give the path of the folder that the table is about, or "
+                f"write the folder before each name in its column {one.file}"
+            )
+            read.warnings.append(why)
+        if found.dropped:
+            read.notes.append(
+                f"the names of {one.table}, as {clean(said[0].file)}, are read without their first "
+                f"{'folder' if found.dropped == 1 else f'{found.dropped} folders'}, which are not here"
+            )
+    if not rows:
+        raise Refused(f"labels: {why}")
     return rows
 
 
@@ -124,11 +168,6 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
 
     `named`: the tables in words; `given` is the first of them.
     """
-    if not rows:
-        raise Refused(
-            f"labels: no row of {named} names an image; its column {given.file} must have their names, as "
-            f"{clean(paths[0])}, or the ends of them"
-        )
     found = labelling.of_rows(rows, given, named, read.splits)
     splits = read.splits.copy()
     for place, row in rows.items():
@@ -144,6 +183,11 @@ def _labelled(read: Layout, rows: dict[int, Row], paths: Sequence[str], given: L
     splits[without & (splits == TRAIN)] = UNLABELLED
     lost = without & np.isin(splits, (VAL, TEST))
     splits[lost] = ""
+    if given.split and not (splits == TRAIN).any():
+        raise Refused(
+            f"labels: the column {given.split} of {given.table} says train of no image that has a label: say train "
+            "of some, or leave out split, and val and test are cut out of train"
+        )
     left_out = {"of val or test, without a label in the table": [paths[i] for i in np.flatnonzero(lost).tolist()]}
     unnamed = [paths[i] for i in range(len(paths)) if i not in rows]
     if unnamed:

@@ -23,6 +23,7 @@ LATIN = (
     "`convmv -f ENCODING -t utf8 -r --notest FOLDER` renames those of a folder"
 )
 GONE = "files that were gone when they were to be read"
+CLOSED = "files and folders that may not be read (permissions: their owner allows it by `chmod -R u+rX FOLDER`)"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def contents(file: File, reading: Reading) -> Iterator[tuple[str, Encoded]]:
                 content += opened.read()
     except PermissionError:
         for name in file.names:
-            reading.leave_out("files that may not be read (permissions)", name)
+            reading.leave_out(CLOSED, name)
         return
     except FileNotFoundError:
         for name in file.names:

@@ -55,6 +55,7 @@ NO_IMAGES = {
         .jgw .pgw .prj .sqlite .db .url .webloc .lnk""",
     "drawings and documents": """
         .svg .svgz .pdf .ppt .pptx .odp .djvu .epub .sketch .xcf .kra .drawio .blend .obj .stl .ply""",
+    "images of a format that is not read here (save them as TIFF or PNG)": ".fits .fit .fts .exr .jxl",
     "PostScript (it would have to be run: save it as PNG)": ".eps .ps .ai .epsf .epsi",
     "videos and sound (take pictures out of them, e.g. by ffmpeg)": """
         .mp4 .mov .avi .mkv .webm .mpg .mpeg .m4v .wmv .3gp .mts .mp3 .wav .flac .ogg .m4a .aac""",

@@ -10,7 +10,7 @@ from ssl_core.data import layout
 from ssl_core.data.spellings import UNLABELLED, some, split_of
 from ssl_core.data.structure import Place
 from ssl_core.data.table import LabelTable, Row, told_apart_each
-from ssl_core.data.table_cells import class_name
+from ssl_core.data.table_cells import BLANK, class_name
 from ssl_core.errors import Refused
 
 
@@ -127,6 +127,8 @@ def _classes(rows: Mapping[int, Row], given: LabelTable, named: str, splits: np.
     classes = sorted(set(said.values()))
     if len(classes) < 2:
         raise Refused(f"labels: the column {given.label} of {named} has {len(classes)} classes; at least 2 needed")
+    if blank := [name for name in classes if name.casefold() in BLANK]:
+        apart.append(f"a class is called {', '.join(blank)}: if that is none, leave the cells empty")
     numbers = {name: i for i, name in enumerate(classes)}
     labels = np.full(len(splits), -1)
     for _, place, row in _said(rows, splits):

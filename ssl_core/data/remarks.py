@@ -62,7 +62,7 @@ def without_tables(left_out: dict[str, list[str]], tables: Sequence[str]) -> dic
 
 def hints(unread: Sequence[str], by_folders: bool) -> list[str]:
     """How to have labels read that lie among the files that were not; `by_folders`: the folders said the classes."""
-    table = next((path for path in unread if path.endswith(KINDS)), None)
+    table = next((path for path in unread if path.lower().endswith(KINDS)), None)
     shard = next((path for path in unread if path.endswith(".cls")), None)
     said = []
     if table and by_folders:

@@ -64,6 +64,10 @@ class SourceConfig:
             raise ValueError(
                 f"group is {self.group!r}; a regular expression with one pair of parentheses is needed, as '(p[0-9]+)_'"
             )
+        if self.group is not None and isinstance(self.labels, LabelTable) and self.labels.group is not None:
+            raise ValueError(
+                f"group is {self.group!r}, and labels have group {self.labels.group}: leave out one of them"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Labels from a table beside the images: CSV, TSV, JSON lines or parquet, a row an image."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,12 +13,13 @@ from ssl_core.data.targets import Target
 from ssl_core.errors import Refused
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
+"""Tables by their names' ends, in any case; a .txt may be anything, and is one where it is given."""
 _DECIMAL = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 LABELS = ("label", "labels", "class", "category", "target")
 """Columns that hold classes where a table is known by its name; a caption is none."""
 ONE_CLASS = (
-    "one class an image is read; several labels are with separator: '|' or label: [COLUMN, COLUMN], numbers with "
-    "number: COLUMN, boxes and captions are not"
+    "one class an image is read; several labels are with separator: '|', or what else parts them, or label: [COLUMN, "
+    "COLUMN], numbers with number: COLUMN, boxes and captions are not"
 )
 
 
@@ -40,8 +41,8 @@ class LabelTable:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.table.endswith(KINDS):
-            raise ValueError(f"table is {self.table}; {', '.join(KINDS)} are read")
+        if not self.table.lower().endswith((*KINDS, ".txt")):
+            raise ValueError(f"table is {self.table}; {', '.join(KINDS)}, .txt are read: save it as one of these")
         if self.number == "":
             raise ValueError("number is ''; a column is needed")
         if not self.label or not all(self.columns) or len(set(self.columns)) < len(self.columns):
@@ -107,7 +108,7 @@ def _read(table: LabelTable, rows: list[dict[str, Any]]) -> list[Row]:
     targets = _targets(table, rows)
     label = table.label if targets is None and isinstance(table.label, str) else None
     made = [
-        Row(file=printable(str(row.get(table.file, "")).replace("\\", "/")), label=text(row, label),
+        Row(file=printable(str(row.get(table.file, "")).replace("\\", "/").lstrip("/")), label=text(row, label),
             split=text(row, table.split), group=text(row, table.group), target=target)
         for row, target in zip(rows, targets or [None] * len(rows), strict=True)
     ]  # fmt: skip
@@ -127,7 +128,7 @@ def _targets(table: LabelTable, rows: list[dict[str, Any]]) -> Sequence[tuple[st
 
 def is_known(path: str) -> bool:
     """Whether a file is a table of labels by its name, as Hugging Face's imagefolder has them: metadata.csv."""
-    return PurePosixPath(path).stem == "metadata" and path.endswith(KINDS)
+    return PurePosixPath(path).stem == "metadata" and path.lower().endswith(KINDS)
 
 
 def found_in(contents: Mapping[str, bytes]) -> Iterator[tuple[LabelTable, str, list[Row]]]:
@@ -153,11 +154,26 @@ def found_in(contents: Mapping[str, bytes]) -> Iterator[tuple[LabelTable, str, l
             ) from None
 
 
-def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> tuple[dict[int, Row], list[str]]:
-    """The row of each path, by the path's place, and the files of the rows that are there not or not alone.
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """The row of each path that has one, by the path's place, and the files of the other rows.
 
-    A row may name the end of a path, and leave out its kind (`0001` for images/0001.png). Raises `Refused` where two
-    rows of one file have different labels.
+    `missing`: those that are not there. `several`: those that name more paths than one, with these paths' places.
+    `dropped`: how many leading folders the rows have of elsewhere.
+    """
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    several: dict[str, list[int]] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> Matched:
+    """What rows say of paths.
+
+    A row may name the end of a path, and leave out its kind (`0001` for images/0001.png). Where no row does, they are
+    of elsewhere, as absolute paths are, and lose one leading folder after the other. Raises `Refused` where two rows of
+    one file say different things.
     """
     by_name: dict[str, list[int]] = defaultdict(list)
     for place, path in enumerate(paths):
@@ -165,34 +181,50 @@ def matched(rows: Sequence[Row], paths: Sequence[str], below: str = "") -> tuple
         by_name[name].append(place)
         if (stem := name.rpartition(".")[0]) != name:
             by_name[f"{stem}\0"].append(place)
-    found: dict[int, Row] = {}
-    missing = []
-    for row in rows:
-        wanted = "/".join(filter(None, (below, row.file.lstrip("/"))))
-        name = wanted.rpartition("/")[2]
-        exact = [i for i in by_name.get(name, ()) if f"/{paths[i]}".endswith(f"/{wanted}")]
-        loose = exact or [
-            i for i in by_name.get(f"{name}\0", ()) if f"/{paths[i].rpartition('.')[0]}".endswith(f"/{wanted}")
-        ]
-        if len(loose) == 1:
-            before = found.setdefault(loose[0], row)
-            if before.label != row.label:
-                raise Refused(
-                    f"labels: rows of the table give {row.file} the labels '{before.label}' and '{row.label}': "
-                    f"{ONE_CLASS}"
-                )
-            if before.target != row.target:
-                raise Refused(f"labels: two rows of the table label {row.file}, not alike: one row an image is read")
+    found = Matched()
+    for dropped in range(1 + max((row.file.count("/") for row in rows), default=0)):
+        found = Matched(dropped=dropped)
+        for row in rows:
+            parts = row.file.split("/")
+            wanted = "/".join(filter(None, (below, *parts[min(dropped, len(parts) - 1) :])))
+            _match(row, wanted, paths, by_name, found)
+        if found.rows or found.several:
+            break
+    return found
+
+
+def _match(row: Row, wanted: str, paths: Sequence[str], by_name: Mapping[str, list[int]], found: Matched) -> None:
+    name = wanted.rpartition("/")[2]
+    exact = [i for i in by_name.get(name, ()) if f"/{paths[i]}".endswith(f"/{wanted}")]
+    loose = exact or [
+        i for i in by_name.get(f"{name}\0", ()) if f"/{paths[i].rpartition('.')[0]}".endswith(f"/{wanted}")
+    ]
+    if len(loose) != 1:
+        if loose:
+            found.several[row.file] = loose
         else:
-            missing.append(row.file)
-    return found, missing
+            found.missing.append(row.file)
+        return
+    before = found.rows.setdefault(loose[0], row)
+    if before.label != row.label:
+        raise Refused(
+            f"labels: rows of the table give {row.file} the labels '{before.label}' and '{row.label}': {ONE_CLASS}"
+        )
+    if before.target != row.target:
+        raise Refused(f"labels: two rows of the table label {row.file}, not alike: one row an image is read")
+    for what, one, other in (("split", before.split, row.split), ("group", before.group, row.group)):
+        if one != other:
+            raise Refused(
+                f"labels: two rows of the table give {row.file} the {what}s '{one}' and '{other}': one row an image is "
+                "read"
+            )
 
 
 def _refuse_many(table: LabelTable, rows: list[Row]) -> None:
     """Refuse labels that are no classes: several in one, decimals, or as good as every image has one of its own."""
     labels = [row.label for row in rows if row.label]
     kinds = set(labels)
-    several = [one for one in kinds for sign in "|;," if sign in one and {p.strip() for p in one.split(sign)} <= kinds]
+    several = _several(Counter(labels))
     if several or (kinds and all(map(_DECIMAL.fullmatch, kinds)) and any(float(one) % 1 for one in kinds)):
         raise Refused(f"labels: the column {table.label} of {table.table} has {min(several or kinds)!r}: {ONE_CLASS}")
     if told_apart_each(labels):
@@ -205,3 +237,20 @@ def _refuse_many(table: LabelTable, rows: list[Row]) -> None:
 def told_apart_each(labels: Sequence[str]) -> bool:
     """Whether as good as every image has a label of its own, which then is a caption or a number and no class."""
     return len(labels) >= 10 and len(set(labels)) > len(labels) / 2
+
+
+def _several(labels: Counter[str]) -> list[str]:
+    """Those that are several labels in one cell, of all by how often each is there.
+
+    Lists; what has only parts that are labels too, of blanks at least twice, as a `hot dog` may be a class beside `hot`
+    and `dog`; and where most cells have a separator, and parts come again, those.
+    """
+    found = [one for one in labels if one[0] + one[-1] == "[]"]
+    for sign in " |;,":
+        parts = {one: {part.strip() for part in one.split(sign)} for one in labels if sign in one}
+        of_labels = [one for one, those in parts.items() if those <= labels.keys()]
+        found += of_labels if len(of_labels) > (sign == " ") else []
+        again = sum(map(len, parts.values())) > len(set().union(*parts.values()))
+        if sign in "|;" and again and sum(labels[one] for one in parts) > labels.total() / 2:
+            found += parts
+    return found

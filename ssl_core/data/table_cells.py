@@ -1,6 +1,7 @@
 """What the cells of a table say of an image where that is no class: several labels, or a number."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,11 @@ from ssl_core.errors import Refused
 
 ON, OFF = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 """What a column of one label says, in any case."""
+MINUS = ("-1", "-1.0")
+"""A no too where a column has no other, nor an empty cell: beside these it stands for what is not known."""
 BLANK = ("", "nan", "na", "n/a", "none", "null")
-"""What a column of numbers has where there is none."""
+"""What a cell has where there is no number, and perhaps no class."""
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 Cells = Sequence[Mapping[str, Any]]
 """A table's rows, by column; a line of JSON lacks those of which it says nothing."""
 
@@ -33,14 +37,16 @@ def marked(cells: Cells, columns: Sequence[str], table: str) -> list[tuple[str, 
     Where no cell of them all says no, nothing is what says it. Raises `Refused` where a cell says something else.
     """
     said = [[text(row.get(column)).casefold() for column in columns] for row in cells]
-    for row in said:
-        for column, cell in zip(columns, row, strict=True):
-            if cell and cell not in ON + OFF:
-                raise Refused(
-                    f"labels: the column {column} of {table} has '{cell}'; a column of one label has 1 or 0, true or "
-                    "false, yes or no: for one class an image say label: COLUMN, for a number number: COLUMN"
-                )
-    ticked = not any(cell in OFF for row in said for cell in row)
+    there = [set(column) for column in zip(*said, strict=True)]
+    off = [OFF if those & {"", *OFF} else (*OFF, *MINUS) for those in there]
+    for column, those, no in zip(columns, there, off, strict=True):
+        if wrong := sorted(those - {"", *ON, *no}):
+            raise Refused(
+                f"labels: the column {column} of {table} has '{wrong[0]}'; a column of one label has 1 or 0, true or "
+                "false, yes or no, and nothing where it is not known: for one class an image say label: COLUMN, for a "
+                "number number: COLUMN"
+            )
+    ticked = not any(those & {*no} for those, no in zip(there, off, strict=True))
     return [
         tuple(column for column, cell in zip(columns, row, strict=True) if cell in ON) if ticked or all(row) else None
         for row in said
@@ -52,10 +58,17 @@ def parted(cells: Cells, column: str, separator: str) -> list[tuple[str, ...] | 
     found: list[tuple[str, ...] | None] = []
     for row in cells:
         cell = row.get(column)
-        parts = [text(one) for one in cell] if isinstance(cell, list) else text(cell).split(separator)
+        parts = [text(one) for one in cell] if isinstance(cell, list) else _parts(text(cell), separator)
         there = isinstance(cell, list) or text(cell)
         found.append(tuple(sorted({part.strip() for part in parts} - {""})) if there else None)
     return found
+
+
+def _parts(cell: str, separator: str) -> list[str]:
+    """The labels in a text; of a list that was written as one, `['cat', 'dog']`, its elements."""
+    if cell[:1] + cell[-1:] != "[]":
+        return cell.split(separator)
+    return [one or other for one, other in _QUOTED.findall(cell)] or cell[1:-1].split(separator)
 
 
 def numbers(cells: Cells, column: str, table: str) -> list[float | None]:

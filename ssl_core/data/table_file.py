@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+import re
 import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from ssl_core.data import names
+from ssl_core.data.spellings import some
 from ssl_core.errors import Refused
 
 
@@ -32,13 +35,19 @@ def content(name: str, source: Path) -> bytes:
     raise Refused(f"labels: the table {name} is neither in {source} nor beside it")
 
 
-def _member(name: str, paths: list[str]) -> str | None:
-    return next((path for path in [*filter(name.__eq__, paths), *paths] if f"/{path}".endswith(f"/{name}")), None)
+def _member(name: str, members: list[str]) -> str | None:
+    """That of this name, or the one that ends in it. Raises `Refused` where several do."""
+    ending = [member for member in dict.fromkeys(members) if f"/{member}".endswith(f"/{name}")]
+    exact = [member for member in ending if member.removeprefix("./") == name]
+    if len(ending) > 1 and not exact:
+        raise Refused(f"labels: the table {name} stands for {some(ending)}: give the whole name of one of them")
+    return next(iter(exact or ending), None)
 
 
 def rows(name: str, content: bytes) -> list[dict[str, Any]]:
     """The rows of a table of that name, by column. Raises `Refused` where its bytes are no such table."""
-    if name.endswith(".parquet"):
+    kind = name.lower()
+    if kind.endswith(".parquet"):
         import pyarrow.parquet as parquet
 
         try:
@@ -46,17 +55,32 @@ def rows(name: str, content: bytes) -> list[dict[str, Any]]:
         except (OSError, ValueError) as error:
             raise Refused(f"labels: the table {name} cannot be read: {error}") from None
     try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    try:
-        if name.endswith(".jsonl"):
-            return [_object(line) for line in text.splitlines() if line.strip()]
+        text = _decoded(content)
+        if kind.endswith(".jsonl"):
+            return [_object(line) for line in text.split("\n") if line.strip()]
         first = text.partition("\n")[0]
-        delimiter = max("\t,;|", key=first.count)
-        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+        delimiter = "\t" if "\t" in first else max(",;|", key=first.count)
+        read = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+        read.fieldnames = [column.strip() for column in read.fieldnames or ()]
+        return list(read)
     except (csv.Error, ValueError) as error:
         raise Refused(f"labels: the table {name} cannot be read: {error}") from None
+
+
+def _decoded(content: bytes) -> str:
+    """Unicode, or what a spreadsheet writes without it, as the names in a zip that does not say so; else Latin-1.
+
+    Letters with an accent that stand alone among others make such words too by chance, and are of Latin-1.
+    """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        latin = content.decode("latin-1")
+    alone = all(len(letters) == 1 and letters.isalpha() for letters in re.findall(r"[^\x00-\x7f]+", latin))
+    found = None if alone else names.of_zip([content.decode("cp437")])
+    return latin if found in (None, "cp437") else content.decode(found)
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl_core.data import kinds, names
-from ssl_core.data.files import GONE, File, meant, shown
+from ssl_core.data.files import CLOSED, GONE, File, meant, shown
 from ssl_core.data.names import printable
 from ssl_core.data.source import Reading
 
@@ -26,8 +26,8 @@ def files(root: Path, reading: Reading) -> Iterator[File]:
             continue
         try:
             size = file.stat().st_size
-        except OSError:
-            reading.leave_out(GONE, printable(name))
+        except OSError as error:
+            reading.leave_out(_lost(error), printable(name))
             continue
         yield File([shown(name, reading)], size, partial(file.open, "rb"))
 
@@ -37,13 +37,13 @@ def _below(root: Path, reading: Reading) -> Iterator[str]:
     waiting = [("", frozenset[tuple[int, int]]())]
     while waiting:
         folder, around = waiting.pop()
-        place = (root / folder).stat()
-        around |= {(place.st_dev, place.st_ino)}
         try:
+            place = (root / folder).stat()
             entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-        except PermissionError:
-            reading.leave_out("folders that may not be read (permissions)", printable(folder) or ".")
+        except OSError as error:
+            reading.leave_out(_lost(error), printable(folder) or ".")
             continue
+        around |= {(place.st_dev, place.st_ino)}
         if folder:
             reading.folders.add(printable(folder))
         for entry in entries:
@@ -54,6 +54,10 @@ def _below(root: Path, reading: Reading) -> Iterator[str]:
                 yield path
             else:
                 reading.leave_out(kind, printable(path))
+
+
+def _lost(error: OSError) -> str:
+    return CLOSED if isinstance(error, PermissionError) else GONE
 
 
 def _kind(entry: os.DirEntry[str], around: frozenset[tuple[int, int]]) -> str:
@@ -67,6 +71,8 @@ def _kind(entry: os.DirEntry[str], around: frozenset[tuple[int, int]]) -> str:
             return "links that lead back into a folder around them" if inside else "folder"
         if entry.is_file():
             return "file"
+    except PermissionError:
+        return CLOSED
     except OSError:  # a link to itself
         pass
     if entry.is_symlink():

@@ -1,10 +1,10 @@
 """What folders of images hold, so that `prepare` runs again when one was changed. Without PyTorch.
 
 DVC would keep a copy of every file to know a folder. Names, sizes and times are told in seconds for a million, and
-content is read where they differ. Where a data set of `images` is a folder or an archive, the stage `watch` lists it at
-every `dvc repro`, and `configure`, which depends on the list, hands its digest on. The first time there is no such
-stage yet: `configure` lists by itself and has dvc.yaml make one from then on. Where no data set is a folder, nothing
-runs.
+content is read where they differ, or another file has the name of one, as `cp -p` and `rsync -t` keep its time. Where a
+data set of `images` is a folder or an archive, the stage `watch` lists it at every `dvc repro`, and `configure`, which
+depends on the list, hands its digest on. The first time there is no such stage yet: `configure` lists by itself and has
+dvc.yaml make one from then on. Where no data set is a folder, nothing runs.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ FOLDER = Path("data/watched")
 LIST, SWITCH = FOLDER / "folders.json", FOLDER / "switch.yaml"
 ON = "watched: [folders]\n"
 KEPT = Path(".dvc/tmp/watched")
-"""What each file of a data set held when it was seen on this machine with which size and time."""
+"""What each file of a data set held when it was seen on this machine, by its size, times and number on the disk."""
 
 
 def listed(params: dict[str, Any]) -> dict[str, str]:
@@ -75,7 +75,7 @@ def _before(name: str) -> str:
 def _digest(name: str, one: dict[str, Any]) -> str:
     """Of names and content, so that the same images are the same on every machine.
 
-    A file is read only where its size or time differs from what is kept of it.
+    A file is read only where its status differs from what is kept of it; what cannot be read is tried every time.
     """
     kept = KEPT / f"{name}.tsv"
     before = dict(_known(kept)) if kept.exists() else {}
@@ -84,9 +84,10 @@ def _digest(name: str, one: dict[str, Any]) -> str:
         for i, root in enumerate(_roots(one)):
             for file, status, path in sorted(_files(root)):
                 key = os.fsencode(f"{i}{file}\0{status}").replace(b"\n", b"\0").replace(b"\r", b"\0")
-                content = before.get(key) or _content(path, status)
+                content = before.get(key) or _content(path)
                 digest.update(os.fsencode(f"{file}\0{content}\n"))
-                opened.write(key + b"\t" + content.encode() + b"\n")
+                if content:
+                    opened.write(key + b"\t" + content.encode() + b"\n")
     return digest.hexdigest()
 
 
@@ -100,20 +101,28 @@ def _roots(one: dict[str, Any]) -> list[Path]:
 
 
 def _known(kept: Path) -> Iterator[tuple[bytes, str]]:
-    """Name, size and time of each file that was seen on this machine, and what it held."""
+    """Name and status of each file that was seen on this machine, and what it held."""
     for line in kept.read_bytes().splitlines():
         key, _, content = line.rpartition(b"\t")
         yield key, content.decode()
 
 
-def _content(path: Path, status: str) -> str:
-    with suppress(OSError), path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-    return status
+def _content(path: Path) -> str:
+    """Nothing of a folder, a pipe, or a file that may not be read."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as opened:
+                return hashlib.file_digest(opened, "sha256").hexdigest()
+    return ""
+
+
+def _status(of: os.stat_result) -> str:
+    """What changes with a file's content: a file of the same size and time has another number, or was changed since."""
+    return f"{of.st_size} {of.st_mtime_ns} {of.st_ctime_ns} {of.st_ino}"
 
 
 def _files(root: Path) -> Iterator[tuple[str, str, Path]]:
-    """Name, size and time of last change, and path, of each file and folder at or below a path.
+    """Name, status and path of each file and folder at or below a path.
 
     Links are followed, but not back into a folder around them; hidden files are left out.
     """
@@ -127,7 +136,7 @@ def _files(root: Path) -> Iterator[tuple[str, str, Path]]:
             yield name, "unreadable", path
             continue
         if entries is None:
-            yield name, f"{status.st_size} {status.st_mtime_ns}", path
+            yield name, _status(status), path
             continue
         here = status.st_dev, status.st_ino
         with entries:
@@ -137,8 +146,8 @@ def _files(root: Path) -> Iterator[tuple[str, str, Path]]:
                 if entry.name.startswith("."):
                     continue
                 below = f"{name}/{entry.name}"
-                if entry.is_file(follow_symlinks=False):
-                    found = entry.stat(follow_symlinks=False)
-                    yield below, f"{found.st_size} {found.st_mtime_ns}", Path(entry.path)
-                else:
-                    waiting.append((Path(entry.path), below, around | {here}))
+                with suppress(OSError):  # it went away, or its folder may be listed and not entered
+                    if entry.is_file(follow_symlinks=False):
+                        yield below, _status(entry.stat(follow_symlinks=False)), Path(entry.path)
+                        continue
+                waiting.append((Path(entry.path), below, around | {here}))

@@ -1,9 +1,10 @@
 """What a user wrote as validated objects; a mistake becomes one sentence: which file and key, and what is allowed."""
 
 import dataclasses
+import types
 import typing
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,16 +14,17 @@ from tasks.configuration.files import allowed
 Model = TypeVar("Model", bound=BaseModel)
 Where = Callable[[list[str | int]], str]
 """Says how a user finds the place at which some keys lead to a mistake: `params.yaml: compute.threads`."""
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 NEEDED = {
-    ("dict_type", "model_type", "model_attributes_type", "dataclass_type"): "a mapping, {key: value}, is needed",
-    ("list_type", "tuple_type"): "a list is needed",
-    ("float_type", "float_parsing"): "a number is needed",
-    ("finite_number",): "a finite number is needed",
-    ("int_type", "int_parsing", "int_from_float"): "a whole number is needed",
-    ("bool_type", "bool_parsing"): "true or false is needed",
-    ("string_type",): "a text is needed",
+    ("dict_type", "model_type", "model_attributes_type", "dataclass_type"): "a mapping, {key: value}",
+    ("list_type", "tuple_type"): "a list",
+    ("float_type", "float_parsing"): "a number",
+    ("finite_number",): "a finite number",
+    ("int_type", "int_parsing", "int_from_float"): "a whole number",
+    ("bool_type", "bool_parsing"): "true or false",
+    ("string_type",): "a text",
 }
-"""What a sentence says of a value of another type, by pydantic's names of mistakes."""
+"""What is needed where a value is of another type, by pydantic's names of mistakes."""
 
 
 def validate(kind: type[Model], written: Any, where: Where) -> Model:
@@ -33,15 +35,52 @@ def validate(kind: type[Model], written: Any, where: Where) -> Model:
     try:
         return kind.model_validate(written)
     except ValidationError as error:
-        raise Refused(_sentence(error.errors()[0], kind, written, where)) from None
+        mistakes = _meant(error.errors(), kind, written)
+        raise Refused(_sentence(mistakes, kind, written, where)) from None
 
 
-def _sentence(mistake: Any, kind: Any, written: Any, where: Where) -> str:
-    path, owner, section, others = _locate(kind, written, mistake["loc"])
+def _meant(mistakes: list[Any], kind: Any, written: Any) -> list[Any]:
+    """The mistakes of which one is told: all that stand in the place of the first; several where no kind of it fits.
+
+    Where a value may be of several types it is each one's mistake, and that of the type which it has is meant.
+    """
+    depth = 0
+    while depth < len(branches := _locate(kind, written, mistakes[0]["loc"]).branches):
+        above = mistakes[0]["loc"][: branches[depth]]
+        mistakes = [one for one in mistakes if one["loc"][: len(above)] == above]
+        inside = [one for one in mistakes if len(one["loc"]) > len(above) + 1 or not _needed(one, None)]
+        if not inside:
+            return mistakes
+        mistakes, depth = inside, depth + 1
+    above = mistakes[0]["loc"][:-1]
+    beside = [one for one in mistakes if one["loc"][:-1] == above]
+    # A key that is not known may be the one that is missing, misspelled.
+    return [one for one in beside if one["type"] in UNKNOWN][:1] or mistakes[:1]
+
+
+def _needed(mistake: Any, kind: Any) -> str:
+    """What a value of another type should be, which is of this one; empty where the type is right."""
+    if mistake["type"] == "literal_error":
+        return mistake["ctx"]["expected"].replace("True", "true").replace("False", "false")
+    if dataclasses.is_dataclass(kind) and mistake["type"] == "dataclass_type":
+        keys = [one.name for one in dataclasses.fields(kind) if one.default is one.default_factory]
+        return f"a mapping, {{{', '.join(f'{key}: …' for key in keys)}}}"
+    return next((text for kinds, text in NEEDED.items() if mistake["type"] in kinds), "")
+
+
+def _sentence(mistakes: list[Any], kind: Any, written: Any, where: Where) -> str:
+    mistake = mistakes[0]
+    path, owner, section, others, *_ = _locate(kind, written, mistake["loc"])
     key = where(path)
+    if len(mistakes) > 1:
+        needed = [_needed(one, _locate(kind, written, one["loc"]).kind) for one in mistakes]
+        return f"{key} is {mistake['input']!r}; allowed are {', or '.join(needed)}"
     match mistake["type"]:
-        case "unexpected_keyword_argument" | "extra_forbidden":
+        case unknown if unknown in UNKNOWN:
             return _not_known(key, str(path[-1]), owner, others)
+        case "missing" if isinstance(path[-1], int):
+            count = len(typing.get_args(_locate(kind, written, mistake["loc"][:-1]).kind))
+            return f"{where(path[:-1])} is {mistake['input']}; a list of {count} is needed"
         case "missing" | "missing_keyword_only_argument" | "missing_argument":
             return f"{key} is missing"
         case "union_tag_invalid":
@@ -58,24 +97,38 @@ def _sentence(mistake: Any, kind: Any, written: Any, where: Where) -> str:
                 key = where([*path, named]).removesuffix(f".{named}")
             return f"{key}: {said}"
         case "literal_error":
-            expected = mistake["ctx"]["expected"].replace("True", "true").replace("False", "false")
-            return f"{key} is {mistake['input']!r}; allowed are {expected}"
+            return f"{key} is {mistake['input']!r}; allowed are {_needed(mistake, None)}"
         case "too_long":
             return f"{key} is {mistake['input']}; a list of {mistake['ctx']['max_length']} is needed"
-    needed = next((text for kinds, text in NEEDED.items() if mistake["type"] in kinds), mistake["msg"])
-    return f"{key} is {mistake['input']!r}; {needed}"
+    found = _needed(mistake, None)
+    comma = "," if found.endswith("}") else ""
+    return f"{key} is {mistake['input']!r}; {f'{found}{comma} is needed' if found else mistake['msg']}"
 
 
-def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[str | int], Any, Any, list[Any]]:
-    """The keys of a mistake's place, without the union's tags; the class that owns the last; what is written there.
+class Place(NamedTuple):
+    """The keys of a mistake's place, without what pydantic calls the kinds of a union; the class that owns the last.
 
-    And the kinds that the owner was chosen among by its tag; none where it was not.
+    `section`: what is written there. `others`: the kinds that the owner was chosen among by its tag; none where it was
+    not. `kind`: the type that is needed there. `branches`: which parts of the mistake's place name one of a union's
+    kinds that no tag tells apart.
     """
+
+    path: list[str | int]
+    owner: Any
+    section: Any
+    others: list[Any]
+    kind: Any
+    branches: list[int]
+
+
+def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> Place:
     path: list[str | int] = []
     owner, among, others = kind, [], []
-    for part in loc:
+    branches: list[int] = []
+    for i, part in enumerate(loc):
         if isinstance(part, int):
             path.append(part)
+            kind = next(iter(typing.get_args(kind)), None)
             written = written[part] if isinstance(written, list) and part < len(written) else None
             continue
         if typing.get_origin(kind) is dict:
@@ -89,13 +142,17 @@ def _locate(kind: Any, written: Any, loc: tuple[str | int, ...]) -> tuple[list[s
         if tagged:
             among, kind = options, tagged[0]
             continue
+        if len(kinds := _kinds(kind)) > 1:
+            branches.append(i)
+            kind = next((one for one in kinds if part in (str(one), getattr(one, "__name__", ""))), None)
+            continue
         others, among = among, []
         owner = next((option for option in options if part in _fields(option)), options[0] if options else None)
         hinted = _hints(owner) if owner else {}
         kind = hinted.get(part)
         written = written.get(part) if isinstance(written, dict) else None
         path.append(part)
-    return path, owner, written, others
+    return Place(path, owner, written, others, kind, branches)
 
 
 def _not_known(key: str, last: str, owner: Any, others: list[Any]) -> str:
@@ -112,6 +169,12 @@ def _classes(kind: Any) -> list[Any]:
     if dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return [kind]
     return [found for argument in typing.get_args(kind) for found in _classes(argument)]
+
+
+def _kinds(kind: Any) -> list[Any]:
+    """Those of a union; a value may be null besides."""
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return [one for one in typing.get_args(kind) if one is not types.NoneType] if union else []
 
 
 def _tags(kind: Any) -> tuple[str, ...]:
