@@ -1,7 +1,9 @@
 """Kinds of images that Pillow does not read, written by the libraries that do: DICOM, HEIC, TIFF of many channels."""
 
 import io
+import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from test_data_reading import prepare_folder
 
 from ssl_core.data import dicom, opening
-from ssl_core.data.source import Encoded
+from ssl_core.data.decode import decode
+from ssl_core.data.source import Encoded, SourceConfig
 from ssl_core.errors import Refused
 
 RANDOM = np.random.default_rng(0)
@@ -42,6 +45,24 @@ def scan(pixels: np.ndarray, **said: Any) -> bytes:
     file.PixelData = pixels.tobytes()
     written = io.BytesIO()
     pydicom.dcmwrite(written, file, enforce_file_format=True)
+    return written.getvalue()
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits, [H, W, channels], which Pillow does not write."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, channels = pixels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels.astype(">u2"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def tiff(pixels: np.ndarray, **said: Any) -> bytes:
+    written = io.BytesIO()
+    tifffile.imwrite(written, pixels, **said)
     return written.getvalue()
 
 
@@ -120,6 +141,52 @@ def test_a_phones_photographs_are_read_whatever_they_are_called(tmp_path: Path, 
     assert sum(part["count"] for part in made.card.splits.values()) == 20
     assert np.abs(made.images("train")[..., 0].astype(int) - 200).max() < 12
     assert made.images("train")[..., 1:].max() < 12
+
+
+COLOURS = RANDOM.integers(65536, size=(9, 9, 3)).astype(np.uint16)
+OPAQUE = np.full((9, 9, 1), 65535, np.uint16)
+DEEP = {
+    "PNG": deep_png(COLOURS),
+    "PNG with transparency": deep_png(np.concatenate([COLOURS, OPAQUE], axis=2)),
+    "TIFF": tiff(COLOURS, photometric="rgb"),
+    "TIFF, high byte first": tiff(COLOURS, photometric="rgb", byteorder=">"),
+    "TIFF, compressed": tiff(COLOURS, photometric="rgb", compression="zlib", predictor=True, rowsperstrip=2),
+}
+
+
+@pytest.mark.parametrize("content", DEEP.values(), ids=DEEP.keys())
+def test_both_bytes_of_deep_colours_are_shown(content: bytes) -> None:
+    made = decode(content, 9, SourceConfig(image_size=9)).pixels
+    np.testing.assert_array_equal(made, COLOURS // 257)
+    made = decode(content, 9, SourceConfig(image_size=9, range=(30000, 30255))).pixels
+    np.testing.assert_array_equal(made, (COLOURS.astype(int) - 30000).clip(0, 255))
+    measured = decode(Encoded(content, range=(0, 4095)), 9, SourceConfig(image_size=9))
+    np.testing.assert_array_equal(measured.pixels, (COLOURS * (255 / 4095)).clip(0, 255).astype(np.uint8))
+    assert measured.notes == ("16-bit values: 0 is shown black, 4095 white",)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_of_a_deep_png_what_is_transparent_is_white(channels: int) -> None:
+    pixels = np.full((8, 8, channels + 1), 2000, np.uint16)
+    pixels[:4, :, -1], pixels[4:, :, -1] = 0, 65535
+    made = decode(deep_png(pixels), 8, SourceConfig(image_size=8, range=(0, 4000))).pixels
+    assert (made[:4] == 255).all()
+    assert (made[4:] == 127).all()
+    alpha = decode(deep_png(pixels), 8, SourceConfig(image_size=8, channels=(channels,))).pixels
+    assert (alpha[:4] == 0).all()
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_the_range_of_deep_pngs_is_measured(channels: int, tmp_path: Path) -> None:
+    for i in range(20):
+        pixels = RANDOM.integers(4096, size=(8, 8, channels)).astype(np.uint16)
+        if channels != 3:
+            pixels[..., -1] = 65535
+        (tmp_path / "photos" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / "ab"[i % 2] / f"{i}.png").write_bytes(deep_png(pixels))
+    made, _ = prepare_folder(tmp_path / "photos", tmp_path / "out")
+    assert "20 of 20 images: 16-bit values: 0 is shown black, 4095 white" in made.card.notes
+    assert made.card.mean == pytest.approx((0.5, 0.5, 0.5), abs=0.05)
 
 
 @pytest.mark.parametrize("planes", ["contig", "separate"])

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from ssl_core.data import values
 from ssl_core.data.memory import MEMORY
-from ssl_core.data.opening import DEEP, array, decoded_bytes, kind_of, opened
+from ssl_core.data.opening import colours, decoded_bytes, is_deep, kind_of, opened
 from ssl_core.data.source import Content, Encoded, SourceConfig
 from ssl_core.errors import Refused
 
@@ -65,6 +65,10 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
     notes = _several(image)
     image.draft(image.mode, (MARGIN * size, MARGIN * size))
     with MEMORY.of(decoded_bytes(image)):
+        if is_deep(image):
+            shown, said = _of_values(colours(image), found, config, transparent=image.format == "PNG")
+            turned = _orientation(image, notes)
+            return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes + said), True)
         image = _whole(image, found)
         turned = _orientation(image, notes)
         bounds = _bounds(image, found, config, notes)
@@ -123,11 +127,16 @@ def _bounds(image: Image.Image, found: Encoded, config: SourceConfig, notes: lis
     low, high = found.range or natural
     if (low, high) != natural:
         notes.append(f"{kind}: {low:g} is shown black, {high:g} white")
-    return None if (low, high) == natural and kind in ("8-bit values", DEEP) else (low, high)
+    return None if (low, high) == natural and kind == "8-bit values" else (low, high)
 
 
-def _of_values(found: np.ndarray, content: Encoded, config: SourceConfig) -> tuple[Image.Image, list[str]]:
-    """The picture of values [H, W(, channels)] that are no Pillow image."""
+def _of_values(
+    found: np.ndarray, content: Encoded, config: SourceConfig, transparent: bool = False
+) -> tuple[Image.Image, list[str]]:
+    """The picture of values [H, W(, channels)] that are no Pillow image, and what is to be noted.
+
+    `transparent`: the last of 2 or 4 channels, of 16 bits, is transparency.
+    """
     if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] == 0):
         raise Refused(
             f"values of the form {list(found.shape)}, and [height, width] or [height, width, channels] is read"
@@ -138,7 +147,11 @@ def _of_values(found: np.ndarray, content: Encoded, config: SourceConfig) -> tup
     picked = _picked(found, config.channels)
     if not (picked.dtype == np.uint8 and (low, high) == (0, 255)):
         picked = values.eight_bit(picked, low, high)
-    return Image.fromarray(picked), notes
+    shown = Image.fromarray(picked)
+    if transparent and found.shape[2] in (2, 4) and max(config.channels or (0,)) < found.shape[2] - 1:
+        opaque = Image.fromarray((found[..., -1] >> 8).astype(np.uint8))
+        shown = Image.composite(shown, Image.new(shown.mode, shown.size, "white"), opaque)
+    return shown, notes
 
 
 def _picked(found: np.ndarray, channels: tuple[int, ...] | None) -> np.ndarray:
@@ -174,20 +187,18 @@ def _shrunk(image: Image.Image, bounds: Bounds, channels: tuple[int, ...] | None
 def _eight_bit(image: Image.Image, bounds: Bounds, channels: tuple[int, ...] | None) -> Image.Image:
     """The image in mode L or RGB, on white where it is transparent, with its values between the bounds."""
     alpha = len(image.getbands()) - 1
-    if _transparent(image, bounds) and (channels is None or max(channels) < max(alpha, 1)):
+    if _transparent(image) and (channels is None or max(channels) < max(alpha, 1)):
         image = _on_white(image)
     if bounds is not None or channels is not None:
-        found = array(
-            image if image.mode not in ("P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV") else image.convert("RGB")
-        )
-        picked = _picked(found, channels)
+        plain = image.mode not in ("P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV")
+        picked = _picked(np.asarray(image if plain else image.convert("RGB")), channels)
         return Image.fromarray(picked if bounds is None else values.eight_bit(picked, *bounds))
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _transparent(image: Image.Image, bounds: Bounds) -> bool:
+def _transparent(image: Image.Image) -> bool:
     """Whether an image has transparency that can be laid on white, which has 8 bits."""
-    if image.mode.startswith(("I", "F")) or (bounds is not None and kind_of(image) == DEEP):
+    if image.mode.startswith(("I", "F")):
         return False
     return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 

@@ -5,13 +5,15 @@ What is damaged beside a sound picture (EXIF, text chunks, a missing end mark) l
 
 import io
 import struct
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ssl_core.data import dicom, kinds, tiff, values
 from ssl_core.data.source import Encoded, SourceConfig
@@ -25,7 +27,8 @@ DECODED = 1_700_000_000
 """Bytes that an image may have decoded: 400 megapixels of colours."""
 PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
 """Formats that have 8 bits of brightness, so that their values need no range."""
-DEEP = "16-bit colours"
+OTHER_ORDER = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
+"""How Pillow's raw modes of 16 bits end, and how where the two bytes are the other way round."""
 
 
 def opened(content: Encoded) -> Image.Image | np.ndarray:
@@ -59,7 +62,8 @@ def opened(content: Encoded) -> Image.Image | np.ndarray:
 
 def decoded_bytes(image: Image.Image) -> int:
     """The memory that an image's pixels take once decoded."""
-    return image.width * image.height * {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
+    each = 16 if is_deep(image) else {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
+    return image.width * image.height * each
 
 
 def kind(content: Encoded) -> str | None:
@@ -70,8 +74,8 @@ def kind(content: Encoded) -> str | None:
         return values.kind(content.content)
     if content.content[:2] == b"\xff\xd8":
         return None
-    if content.content[:4] == b"\x89PNG" and content.content[25:26] not in (b"\0", b"\4"):
-        return DEEP if content.content[24] == 16 else None
+    if content.content[:4] == b"\x89PNG" and content.content[25:26] != b"\0":
+        return "16-bit values" if content.content[24:25] == b"\x10" else None
     try:
         image = opened(content)
     except Exception:  # whatever a damaged file makes Pillow raise, it has no values
@@ -80,9 +84,9 @@ def kind(content: Encoded) -> str | None:
 
 
 def kind_of(image: Image.Image) -> str | None:
-    """Which kind of values an opened image has; None where they are plain 8 bits."""
-    if image.mode in ("RGB", "RGBA") and _is_deep(image):
-        return DEEP
+    """Which kind of values an opened image has, before it is loaded; None where they are plain 8 bits."""
+    if is_deep(image):
+        return "16-bit values"
     if image.mode == "L" and image.format not in PLAIN:
         return "8-bit values"
     return {"I": "32-bit values", "F": "floating-point values"}.get(
@@ -93,23 +97,45 @@ def kind_of(image: Image.Image) -> str | None:
 def values_of(content: Encoded) -> np.ndarray:
     """The values that a range is measured on. Raises what opening and decoding raise."""
     image = opened(content)
-    return image if isinstance(image, np.ndarray) else array(image)
+    if isinstance(image, np.ndarray):
+        return image
+    return colours(image) if is_deep(image) else np.asarray(image)
 
 
-def array(image: Image.Image) -> np.ndarray:
-    """The values of an image, [H, W(, channels)]: uint8, uint16, int32 or float32."""
-    deep = image.mode in ("RGB", "RGBA") and _is_deep(image)
-    made = np.asarray(image)
-    # Pillow keeps the higher byte of each of 16 bits of colours.
-    return made[..., :3].astype(np.uint16) * 257 if deep else made
-
-
-def _is_deep(image: Image.Image) -> bool:
-    tags = getattr(image, "tag_v2", None)
-    if tags is not None:
-        return max(tags.get(258, (8,))) > 8
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has colours of 16 bits, or grey and transparency of a PNG."""
     tiles = getattr(image, "tile", [])
-    return image.format == "PNG" and bool(tiles) and "16" in str(tiles[0][3])
+    return image.mode in ("RGB", "RGBA") and bool(tiles) and _raw_mode(tiles[0].args)[-4:] in OTHER_ORDER
+
+
+def colours(image: Image.Image) -> np.ndarray:
+    """All 16 bits of an image that `is_deep`, uint16 [H, W, channels], grey and transparency as two.
+
+    Pillow keeps the higher byte of each value: so the file is read twice, with the order of its bytes turned once.
+    """
+    assert isinstance(image, ImageFile.ImageFile)
+    assert isinstance(image.fp, io.BytesIO)
+    again = Image.open(io.BytesIO(image.fp.getvalue()), formats=(image.format or "",))
+    assert isinstance(again, ImageFile.ImageFile)
+    if _raw_mode(again.tile[0].args) == "LA;16B":
+        again.tile = [tile._replace(args="RGBA") for tile in again.tile]  # as four bytes
+        return np.asarray(again).view(">u2").astype(np.uint16)
+    again.tile = [tile._replace(args=_turned(tile.args)) for tile in again.tile]
+    made = np.asarray(image).astype(np.uint16)
+    made <<= 8
+    made |= np.asarray(again)
+    return made
+
+
+def _raw_mode(args: Any) -> str:
+    """How the bytes of a file lie, of what Pillow gives a decoder: `RGB;16B`."""
+    return str(args if isinstance(args, str) else args[0] if args else "")
+
+
+def _turned(args: Any) -> Any:
+    mode = _raw_mode(args)
+    turned = mode[:-4] + OTHER_ORDER[mode[-4:]]
+    return turned if isinstance(args, str) else (turned, *args[1:])
 
 
 @cache
