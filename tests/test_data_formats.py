@@ -5,7 +5,7 @@ import struct
 import sys
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -150,6 +150,14 @@ DEEP = {
     "PNG with transparency": deep_png(np.concatenate([COLOURS, OPAQUE], axis=2)),
     "TIFF": tiff(COLOURS, photometric="rgb"),
     "TIFF, high byte first": tiff(COLOURS, photometric="rgb", byteorder=">"),
+    "TIFF, plane by plane": tiff(np.moveaxis(COLOURS, 2, 0), photometric="rgb", planarconfig="separate"),
+    "TIFF, planes compressed": tiff(
+        np.moveaxis(COLOURS, 2, 0), photometric="rgb", planarconfig="separate", compression="zlib"
+    ),
+    "TIFF, with transparency": tiff(np.concatenate([COLOURS, OPAQUE], axis=2), extrasamples=["unassalpha"]),
+    "TIFF, with a fourth channel": tiff(
+        np.concatenate([COLOURS, OPAQUE], axis=2), photometric="rgb", extrasamples=["unspecified"]
+    ),
     "TIFF, compressed": tiff(COLOURS, photometric="rgb", compression="zlib", predictor=True, rowsperstrip=2),
 }
 
@@ -163,6 +171,16 @@ def test_both_bytes_of_deep_colours_are_shown(content: bytes) -> None:
     measured = decode(Encoded(content, range=(0, 4095)), 9, SourceConfig(image_size=9))
     np.testing.assert_array_equal(measured.pixels, (COLOURS * (255 / 4095)).clip(0, 255).astype(np.uint8))
     assert measured.notes == ("16-bit values: 0 is shown black, 4095 white",)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("plain", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
+def test_values_of_a_tiff_are_those_of_its_type(plain: str, order: Literal["<", ">"]) -> None:
+    ends = (-1000.0, 0.5) if plain.startswith("float") else (np.iinfo(plain).min, np.iinfo(plain).max)
+    pixels = np.tile(np.array([ends[0], 0, 1, ends[1]], plain), (8, 2))
+    content = Encoded(tiff(pixels, byteorder=order), "x.tif")
+    np.testing.assert_array_equal(opening.values_of(content), pixels)
+    assert opening.kind(content) is not None
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -32,10 +32,18 @@ OTHER_ORDER = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder =
 
 
 def opened(content: Encoded) -> Image.Image | np.ndarray:
-    """A Pillow image whose pixels are not decoded yet, or values [H, W(, channels)] of a format that it does not read.
+    """A Pillow image whose pixels are not decoded yet; values [H, W(, channels)] that it does not read, or not right.
 
     Raises `Refused` with the way out, or what Pillow raises of a damaged file.
     """
+    image = _headed(content)
+    if isinstance(image, Image.Image) and isinstance(content.content, bytes) and tiff.misread(image):
+        return tiff.values(content.content)
+    return image
+
+
+def _headed(content: Encoded) -> Image.Image | np.ndarray:
+    """What `opened` gives, but for values that Pillow misreads an image: their head is right."""
     if content.trouble:
         raise Refused(content.trouble)
     if isinstance(content.content, np.ndarray):
@@ -77,7 +85,7 @@ def kind(content: Encoded) -> str | None:
     if content.content[:4] == b"\x89PNG" and content.content[25:26] != b"\0":
         return "16-bit values" if content.content[24:25] == b"\x10" else None
     try:
-        image = opened(content)
+        image = _headed(content)
     except Exception:  # whatever a damaged file makes Pillow raise, it has no values
         return None
     return values.kind(image) if isinstance(image, np.ndarray) else kind_of(image)

@@ -1,4 +1,4 @@
-"""TIFF of more channels than colours, where tifffile is installed (`pip install tifffile`); RAW that is called .tif."""
+"""TIFF that Pillow does not read, or not right, where tifffile is installed; RAW that is called .tif."""
 
 import io
 
@@ -8,6 +8,7 @@ from PIL import Image
 from ssl_core.errors import Refused
 
 SUBFILE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
+BITS, PHOTOMETRIC, SAMPLES, PLANES, EXTRA, FORM = 258, 262, 277, 284, 338, 339
 
 
 def values(content: bytes) -> np.ndarray:
@@ -27,6 +28,19 @@ def values(content: bytes) -> np.ndarray:
     except Exception as error:  # tifffile and its decoders raise of all kinds
         raise Refused(f"TIFF that tifffile cannot read ({type(error).__name__}: {error})") from None
     return np.moveaxis(made, 0, -1) if made.ndim == 3 and planes else made
+
+
+def misread(image: Image.Image) -> bool:
+    """Whether Pillow makes other values of a TIFF than it has, by its head alone.
+
+    It mixes the bytes of 16-bit colours that lie plane by plane, drops a fourth channel, and takes signed 8 bits for
+    unsigned ones, and unsigned 32 for signed.
+    """
+    tags = getattr(image, "tag_v2", {})
+    bits = max(tags.get(BITS, (1,)))
+    if tags.get(PHOTOMETRIC) == 2:
+        return bits > 8 and (tags.get(PLANES) == 2 or tags.get(EXTRA, (2,))[0] != 2)
+    return tags.get(SAMPLES, 1) == 1 and (bits, max(tags.get(FORM, (1,)))) in ((8, 2), (32, 1))
 
 
 def refuse_thumbnail(image: Image.Image) -> None:
