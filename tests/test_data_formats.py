@@ -13,11 +13,12 @@ import pytest
 import tifffile
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.pixels.decoders import rle
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage, generate_uid
 from test_data_reading import prepare_folder
 
-from ssl_core.data import dicom, opening
-from ssl_core.data.decode import decode
+from ssl_core.data import decode, dicom, opening
+from ssl_core.data import values as data_values
 from ssl_core.data.source import Encoded, SourceConfig
 from ssl_core.errors import Refused
 
@@ -66,10 +67,14 @@ def tiff(pixels: np.ndarray, **said: Any) -> bytes:
     return written.getvalue()
 
 
+def values(content: bytes) -> np.ndarray:
+    return dicom.opened(content).load()
+
+
 def test_a_scan_is_in_its_scanners_units() -> None:
     pixels = RANDOM.integers(-1000, 1000, size=(6, 5)).astype(np.int16)
-    np.testing.assert_array_equal(dicom.values(scan(pixels)), pixels)
-    rescaled = dicom.values(scan(pixels, RescaleSlope=2, RescaleIntercept=-24))
+    np.testing.assert_array_equal(values(scan(pixels)), pixels)
+    rescaled = values(scan(pixels, RescaleSlope=2, RescaleIntercept=-24))
     assert rescaled.dtype == np.int32
     np.testing.assert_array_equal(rescaled, 2 * pixels.astype(np.int32) - 24)
 
@@ -90,21 +95,43 @@ def test_a_picture_is_as_bright_whichever_end_of_its_values_is_white(
     pixels = RANDOM.integers(low, high, size=(6, 5)).astype(kind)
     pixels[0, 0] = low  # the highest of those that are stored the other way round
     said = said | {"BitsStored": bits, "HighBit": bits - 1}
-    expected = dicom.values(scan(pixels, **said))
-    turned = dicom.values(scan((low + high - pixels).astype(kind), PhotometricInterpretation="MONOCHROME1", **said))
+    expected = values(scan(pixels, **said))
+    turned = values(scan((low + high - pixels).astype(kind), PhotometricInterpretation="MONOCHROME1", **said))
     np.testing.assert_array_equal(turned, expected)
     assert turned.dtype == expected.dtype
 
 
 def test_of_several_frames_the_first_is_taken_and_colours_are_red_green_and_blue() -> None:
     frames = RANDOM.integers(256, size=(3, 6, 5)).astype(np.uint8)
-    np.testing.assert_array_equal(dicom.values(scan(frames, NumberOfFrames=3)), frames[0])
+    opened = dicom.opened(scan(frames, NumberOfFrames=3))
+    np.testing.assert_array_equal(opened.load(), frames[0])
+    assert opened.several
+    assert not dicom.opened(scan(frames[0])).several
     colours = RANDOM.integers(256, size=(6, 5, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(dicom.values(scan(colours)), colours)
+    np.testing.assert_array_equal(values(scan(colours)), colours)
     grey = np.full((6, 5, 3), [90, 128, 128], np.uint8)
-    np.testing.assert_array_equal(
-        dicom.values(scan(grey, PhotometricInterpretation="YBR_FULL")), np.full((6, 5, 3), 90)
-    )
+    np.testing.assert_array_equal(values(scan(grey, PhotometricInterpretation="YBR_FULL")), np.full((6, 5, 3), 90))
+
+
+def test_of_many_frames_one_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = pydicom.dcmread(io.BytesIO(scan(RANDOM.integers(256, size=(9, 6, 5)).astype(np.uint8), NumberOfFrames=9)))
+    file.compress(RLELossless)
+    written, decoded = io.BytesIO(), []
+    pydicom.dcmwrite(written, file)
+    whole = rle._rle_decode_frame
+    monkeypatch.setattr(rle, "_rle_decode_frame", lambda *of, **said: decoded.append(1) or whole(*of, **said))
+    assert values(written.getvalue()).shape == (6, 5)
+    assert len(decoded) == 1
+
+
+def test_colours_of_a_palette_are_shown() -> None:
+    palette = RANDOM.integers(65536, size=(256, 3)).astype(np.uint16)
+    said: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour, entries in zip(("Red", "Green", "Blue"), palette.T, strict=True):
+        said[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        said[f"{colour}PaletteColorLookupTableData"] = entries.tobytes()
+    pixels = RANDOM.integers(256, size=(6, 5)).astype(np.uint8)
+    np.testing.assert_array_equal(values(scan(pixels, **said)), palette[pixels])
 
 
 def test_a_folder_of_scans_is_prepared_and_its_range_is_said(tmp_path: Path) -> None:
@@ -123,7 +150,7 @@ def test_a_folder_of_scans_is_prepared_and_its_range_is_said(tmp_path: Path) -> 
 
 def test_what_pydicom_cannot_read_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="DICOM that pydicom cannot read"):
-        dicom.values(scan(np.zeros((6, 5), np.uint8))[:-7])
+        values(scan(np.zeros((6, 5), np.uint8))[:-7])
 
 
 @pytest.mark.parametrize("ending", [".heic", ".HEIC", ".jpg"])
@@ -164,11 +191,11 @@ DEEP = {
 
 @pytest.mark.parametrize("content", DEEP.values(), ids=DEEP.keys())
 def test_both_bytes_of_deep_colours_are_shown(content: bytes) -> None:
-    made = decode(content, 9, SourceConfig(image_size=9)).pixels
+    made = decode.decode(content, 9, SourceConfig(image_size=9)).pixels
     np.testing.assert_array_equal(made, COLOURS // 257)
-    made = decode(content, 9, SourceConfig(image_size=9, range=(30000, 30255))).pixels
+    made = decode.decode(content, 9, SourceConfig(image_size=9, range=(30000, 30255))).pixels
     np.testing.assert_array_equal(made, (COLOURS.astype(int) - 30000).clip(0, 255))
-    measured = decode(Encoded(content, range=(0, 4095)), 9, SourceConfig(image_size=9))
+    measured = decode.decode(Encoded(content, range=(0, 4095)), 9, SourceConfig(image_size=9))
     np.testing.assert_array_equal(measured.pixels, (COLOURS * (255 / 4095)).clip(0, 255).astype(np.uint8))
     assert measured.notes == ("16-bit values: 0 is shown black, 4095 white",)
 
@@ -179,7 +206,7 @@ def test_values_of_a_tiff_are_those_of_its_type(plain: str, order: Literal["<", 
     ends = (-1000.0, 0.5) if plain.startswith("float") else (np.iinfo(plain).min, np.iinfo(plain).max)
     pixels = np.tile(np.array([ends[0], 0, 1, ends[1]], plain), (8, 2))
     content = Encoded(tiff(pixels, byteorder=order), "x.tif")
-    np.testing.assert_array_equal(opening.values_of(content), pixels)
+    np.testing.assert_array_equal(opening.sampled(content), pixels.reshape(-1))
     assert opening.kind(content) is not None
 
 
@@ -187,10 +214,10 @@ def test_values_of_a_tiff_are_those_of_its_type(plain: str, order: Literal["<", 
 def test_of_a_deep_png_what_is_transparent_is_white(channels: int) -> None:
     pixels = np.full((8, 8, channels + 1), 2000, np.uint16)
     pixels[:4, :, -1], pixels[4:, :, -1] = 0, 65535
-    made = decode(deep_png(pixels), 8, SourceConfig(image_size=8, range=(0, 4000))).pixels
+    made = decode.decode(deep_png(pixels), 8, SourceConfig(image_size=8, range=(0, 4000))).pixels
     assert (made[:4] == 255).all()
     assert (made[4:] == 127).all()
-    alpha = decode(deep_png(pixels), 8, SourceConfig(image_size=8, channels=(channels,))).pixels
+    alpha = decode.decode(deep_png(pixels), 8, SourceConfig(image_size=8, channels=(channels,))).pixels
     assert (alpha[:4] == 0).all()
 
 
@@ -245,3 +272,47 @@ def test_without_its_library_the_way_is_said(
     opening._read_heif.cache_clear()
     with pytest.raises(Refused, match=said):
         opening.opened(Encoded(content, name))
+
+
+def test_of_a_stack_of_bands_the_first_page_is_taken_and_that_is_said(tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / "bands" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        pages = RANDOM.integers(256, size=(3, 8, 8, 5)).astype(np.uint8)
+        pages[1:] = 0
+        tifffile.imwrite(tmp_path / "bands" / "ab"[i % 2] / f"{i}.tif", pages, planarconfig="contig")
+    made, _ = prepare_folder(tmp_path / "bands", tmp_path / "out", channels=[4, 2, 0])
+    assert made.images("train").mean() > 90
+    assert f"20 of 20 images: {decode.SEVERAL}" in made.card.notes
+
+
+def test_what_would_not_fit_in_memory_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    tifffile.imwrite(written, np.zeros((64, 64, 5), np.uint16), planarconfig="contig", compression="zlib")
+    monkeypatch.setattr(opening, "DECODED", 64 * 64 * 10 - 1)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", None)
+    for content, name in ((written.getvalue(), "x.tif"), (scan(np.zeros((128, 64), np.uint8)), "x.dcm")):
+        with pytest.raises(Refused, match="too many to be decoded"):
+            opening.opened(Encoded(content, name))
+
+
+def test_large_bands_are_made_smaller_a_strip_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = RANDOM.integers(4096, size=(6, 6, 5)).astype(np.uint16).repeat(16, axis=0).repeat(16, axis=1)
+    config = SourceConfig(image_size=8, channels=(4, 2, 0), range=(0, 4095))
+    whole = decode.decode(Encoded(drawn), 8, config)
+    monkeypatch.setattr(decode, "LARGE", 4 * 96 * 8)
+    looked: list[tuple[int, ...]] = []
+    picked = decode._picked
+    monkeypatch.setattr(
+        decode, "_picked", lambda found, channels: looked.append(found.shape) or picked(found, channels)
+    )
+    shrunk = decode.decode(Encoded(drawn), 8, config)
+    assert max(shape[0] for shape in looked) == 8
+    assert np.abs(shrunk.pixels.astype(int) - whole.pixels).max() < 12
+    assert shrunk.original == (96, 96)
+
+
+def test_a_sample_of_values_keeps_no_image() -> None:
+    drawn = RANDOM.integers(256, size=(200, 300, 4)).astype(np.uint8)
+    looked = data_values.sampled(drawn[..., :3])
+    assert looked.base is None
+    np.testing.assert_array_equal(looked, drawn[..., :3].reshape(-1)[:: 200 * 300 * 3 // data_values.PIXELS])

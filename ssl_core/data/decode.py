@@ -1,6 +1,7 @@
 """From an image file, or drawn pixels, to uint8 [size, size, 3]."""
 
 import io
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from ssl_core.data import values
 from ssl_core.data.memory import MEMORY
 from ssl_core.data.opening import colours, decoded_bytes, is_deep, kind_of, opened
 from ssl_core.data.source import Content, Encoded, SourceConfig
+from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
 
 LARGE = 16_000_000
@@ -20,6 +22,7 @@ FLAT, DARK = 6, 40
 """Levels of 256 between which, and below which, all of a picture lies that shows next to nothing."""
 CUT = "more than half of it is cut away"
 NEARLY_CONSTANT = "nearly black or of one colour"
+SEVERAL = "the first of several pages or frames is taken"
 CROWD = 13
 """Levels of 256, a twentieth, between which nine tenths of a picture lie that a range too wide has made flat."""
 CROWDED = "nine tenths of the pixels lie in a twentieth of the range that is shown"
@@ -57,22 +60,25 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
         return Picture(content[..., None].repeat(3, axis=2), (size, size), True)
     found = content if isinstance(content, Encoded) else Encoded(content)
     image = opened(found)
-    if isinstance(image, np.ndarray):
-        original = (image.shape[1], image.shape[0])
-        shown, notes = _of_values(image, found, config)
-        return _noting_crowded(_fitted(shown, original, 1, size, config.fit, notes), image.dtype != np.uint8)
+    if isinstance(image, Unread):
+        notes = [SEVERAL] * image.several
+        with MEMORY.of(image.size):
+            found_values = image.load()
+            shown = _of_values(found_values, found, config, size, notes)
+        original = (found_values.shape[1], found_values.shape[0])
+        return _noting_crowded(_fitted(shown, original, 1, size, config.fit, notes), found_values.dtype != np.uint8)
     original = image.size
-    notes = _several(image)
+    notes = [SEVERAL] * _is_several(image)
     image.draft(image.mode, (MARGIN * size, MARGIN * size))
     with MEMORY.of(decoded_bytes(image)):
         if is_deep(image):
-            shown, said = _of_values(colours(image), found, config, transparent=image.format == "PNG")
+            shown = _of_values(colours(image), found, config, size, notes, transparent=image.format == "PNG")
             turned = _orientation(image, notes)
-            return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes + said), True)
+            return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), True)
         image = _whole(image, found)
         turned = _orientation(image, notes)
         bounds = _bounds(image, found, config, notes)
-        shown = _shrunk(image, bounds, config.channels, min(image.size) // (MARGIN * size))
+        shown = _shrunk(image.size, size, lambda box: _eight_bit(_cropped(image, box), bounds, config.channels))
     return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), bounds is not None)
 
 
@@ -100,9 +106,8 @@ def _whole(image: Image.Image, found: Encoded) -> Image.Image:
     return image
 
 
-def _several(image: Image.Image) -> list[str]:
-    stacked = image.format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF") and getattr(image, "is_animated", False)
-    return ["the first of several pages or frames is taken"] if stacked else []
+def _is_several(image: Image.Image) -> bool:
+    return image.format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF") and bool(getattr(image, "is_animated", False))
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:
@@ -114,6 +119,8 @@ def _orientation(image: Image.Image, notes: list[str]) -> int:
 
 
 Bounds = tuple[float, float] | None
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
 
 
 def _bounds(image: Image.Image, found: Encoded, config: SourceConfig, notes: list[str]) -> Bounds:
@@ -131,27 +138,31 @@ def _bounds(image: Image.Image, found: Encoded, config: SourceConfig, notes: lis
 
 
 def _of_values(
-    found: np.ndarray, content: Encoded, config: SourceConfig, transparent: bool = False
-) -> tuple[Image.Image, list[str]]:
-    """The picture of values [H, W(, channels)] that are no Pillow image, and what is to be noted.
-
-    `transparent`: the last of 2 or 4 channels, of 16 bits, is transparency.
-    """
+    found: np.ndarray, content: Encoded, config: SourceConfig, size: int, notes: list[str], transparent: bool = False
+) -> Image.Image:
+    """The picture of values [H, W(, channels)]; of 16 bits, the last of 2 or 4 is alpha where `transparent`."""
     if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] == 0):
         raise Refused(
             f"values of the form {list(found.shape)}, and [height, width] or [height, width, channels] is read"
         )
     natural = values.natural(found)
     low, high = config.range if config.range != "auto" else content.range or natural
-    notes = [f"{values.kind(found)}: {low:g} is shown black, {high:g} white"] if (low, high) != natural else []
-    picked = _picked(found, config.channels)
-    if not (picked.dtype == np.uint8 and (low, high) == (0, 255)):
-        picked = values.eight_bit(picked, low, high)
-    shown = Image.fromarray(picked)
-    if transparent and found.shape[2] in (2, 4) and max(config.channels or (0,)) < found.shape[2] - 1:
-        opaque = Image.fromarray((found[..., -1] >> 8).astype(np.uint8))
-        shown = Image.composite(shown, Image.new(shown.mode, shown.size, "white"), opaque)
-    return shown, notes
+    if (low, high) != natural:
+        notes.append(f"{values.kind(found)}: {low:g} is shown black, {high:g} white")
+    alpha = found.shape[2] - 1 if transparent and found.shape[2] in (2, 4) else 0
+    on_white = max(config.channels or (0,)) < alpha
+
+    def strip(box: Box) -> Image.Image:
+        rows = found[box[1] : box[3]]
+        picked = _picked(rows, config.channels)
+        plain = picked.dtype == np.uint8 and (low, high) == (0, 255)
+        shown = Image.fromarray(picked if plain else values.eight_bit(picked, low, high))
+        if not on_white:
+            return shown
+        opaque = Image.fromarray((rows[..., alpha] >> 8).astype(np.uint8))
+        return Image.composite(shown, Image.new(shown.mode, shown.size, "white"), opaque)
+
+    return _shrunk((found.shape[1], found.shape[0]), size, strip)
 
 
 def _picked(found: np.ndarray, channels: tuple[int, ...] | None) -> np.ndarray:
@@ -167,21 +178,30 @@ def _picked(found: np.ndarray, channels: tuple[int, ...] | None) -> np.ndarray:
     return np.ascontiguousarray(stacked[..., channels[0]] if len(channels) == 1 else stacked[..., list(channels)])
 
 
-def _shrunk(image: Image.Image, bounds: Bounds, channels: tuple[int, ...] | None, factor: int) -> Image.Image:
-    """The image in mode L or RGB; of a large one, means of `factor` x `factor` pixels, strip by strip."""
-    if image.width * image.height < LARGE or factor < 2:
-        return _eight_bit(image, bounds, channels)
-    rows = max(1, LARGE // 4 // image.width // factor) * factor
+def _shrunk(whole: tuple[int, int], size: int, strip: Callable[[Box], Image.Image]) -> Image.Image:
+    """The image in mode L or RGB; of a large one, means of squares of pixels that `strip` gives some rows of."""
+    width, height = whole
+    factor = min(whole) // (MARGIN * size)
+    if width * height < LARGE or factor < 2:
+        return strip((0, 0, width, height))
+    rows = max(1, LARGE // 4 // width // factor) * factor
     made = None
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        strip.info = image.info
-        small = _eight_bit(strip, bounds, channels).reduce(factor)
+    for top in range(0, height, rows):
+        small = strip((0, top, width, min(top + rows, height))).reduce(factor)
         if made is None:
-            made = Image.new(small.mode, (small.width, -(-image.height // factor)))
+            made = Image.new(small.mode, (small.width, -(-height // factor)))
         made.paste(small, (0, top // factor))
     assert made is not None
     return made
+
+
+def _cropped(image: Image.Image, box: Box) -> Image.Image:
+    """A part of an image, with what is known of all of it."""
+    if box == (0, 0, *image.size):
+        return image
+    part = image.crop(box)
+    part.info = image.info
+    return part
 
 
 def _eight_bit(image: Image.Image, bounds: Bounds, channels: tuple[int, ...] | None) -> Image.Image:

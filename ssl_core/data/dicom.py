@@ -4,39 +4,59 @@ Version 3 or newer: it makes red, green and blue of YBR by itself.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
+from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
 
+RESCALED = 8
+"""Bytes of a value in the scanner's units."""
 
-def values(content: bytes) -> np.ndarray:
+
+def opened(content: bytes) -> Unread:
     """The first frame in the scanner's units (slope and intercept applied), [H, W] or [H, W, 3]; white is high.
 
     Raises `Refused` where pydicom is missing, or cannot read the file.
     """
     try:
         import pydicom
-        from pydicom.pixels.processing import apply_rescale
+        from pydicom.pixels.processing import apply_color_lut, apply_rescale
+        from pydicom.pixels.utils import pixel_array
     except ImportError:
         raise Refused(
             "DICOM: `pip install pydicom` reads it (compressed: pylibjpeg too); or convert it to PNG"
         ) from None
-    try:
+    with _refusing_damage():
         file = pydicom.dcmread(io.BytesIO(content), force=True)
-        pixels = file.pixel_array
+        size = file.Rows * file.Columns * RESCALED
+        several = int(file.get("NumberOfFrames") or 1) > 1
+
+    def load() -> np.ndarray:
+        with _refusing_damage():
+            pixels = pixel_array(file, index=0)
+            if file.SamplesPerPixel == 3:
+                return pixels
+            if file.PhotometricInterpretation == "PALETTE COLOR":
+                return apply_color_lut(pixels, file)[..., :3]
+            if file.PhotometricInterpretation == "MONOCHROME1":
+                pixels = _inverted(pixels, file.BitsStored)
+            scaled = np.asarray(apply_rescale(pixels, file))
+        if scaled.dtype == np.float64 and (scaled == scaled.round()).all():
+            scaled = scaled.astype(np.int32)
+        return scaled
+
+    return Unread(load, size, several)
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # pydicom and its decoders raise of all kinds
         raise Refused(f"DICOM that pydicom cannot read ({type(error).__name__}: {error})") from None
-    if int(file.get("NumberOfFrames") or 1) > 1:
-        pixels = pixels[0]
-    if file.SamplesPerPixel == 3:
-        return pixels
-    if file.PhotometricInterpretation == "MONOCHROME1":
-        pixels = _inverted(pixels, file.BitsStored)
-    scaled = np.asarray(apply_rescale(pixels, file))
-    if scaled.dtype == np.float64 and (scaled == scaled.round()).all():
-        scaled = scaled.astype(np.int32)
-    return scaled
 
 
 def _inverted(pixels: np.ndarray, bits: int) -> np.ndarray:

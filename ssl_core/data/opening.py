@@ -16,7 +16,9 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from ssl_core.data import dicom, kinds, tiff, values
+from ssl_core.data.memory import MEMORY
 from ssl_core.data.source import Encoded, SourceConfig
+from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
 
 Image.init()  # all formats, as a format that is named is not looked for
@@ -31,45 +33,47 @@ OTHER_ORDER = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder =
 """How Pillow's raw modes of 16 bits end, and how where the two bytes are the other way round."""
 
 
-def opened(content: Encoded) -> Image.Image | np.ndarray:
-    """A Pillow image whose pixels are not decoded yet; values [H, W(, channels)] that it does not read, or not right.
+def opened(content: Encoded) -> Image.Image | Unread:
+    """A Pillow image whose pixels are not decoded yet, or values that it does not read, or not right, unread too.
 
     Raises `Refused` with the way out, or what Pillow raises of a damaged file.
     """
-    image = _headed(content)
-    if isinstance(image, Image.Image) and isinstance(content.content, bytes) and tiff.misread(image):
-        return tiff.values(content.content)
+    image = _opened(content)
+    if decoded_bytes(image) > DECODED:
+        raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
     return image
 
 
-def _headed(content: Encoded) -> Image.Image | np.ndarray:
-    """What `opened` gives, but for values that Pillow misreads an image: their head is right."""
+def _opened(content: Encoded) -> Image.Image | Unread:
     if content.trouble:
         raise Refused(content.trouble)
     if isinstance(content.content, np.ndarray):
-        return content.content
+        values = content.content
+        return Unread(lambda: values, 0)  # no more than there are
     name = kinds.formats(content.name, content.content)
     if name == "DICOM":
-        return dicom.values(content.content)
+        return dicom.opened(content.content)
     if name == "HEIF":
         _read_heif()
     try:
         image = Image.open(io.BytesIO(content.content), formats=(name,))
     except (ValueError, SyntaxError, OSError):
         if name == "TIFF":
-            return tiff.values(content.content)
+            return tiff.opened(content.content)
         if name != "PNG":
             raise
         image = Image.open(io.BytesIO(_critical_chunks(content.content)), formats=("PNG",))
     if name == "TIFF":
         tiff.refuse_thumbnail(image)
-    if decoded_bytes(image) > DECODED:
-        raise Refused(f"its {image.width:,} x {image.height:,} pixels are too many to be decoded: make it smaller")
+        if tiff.misread(image):
+            return tiff.opened(content.content)
     return image
 
 
-def decoded_bytes(image: Image.Image) -> int:
+def decoded_bytes(image: Image.Image | Unread) -> int:
     """The memory that an image's pixels take once decoded."""
+    if isinstance(image, Unread):
+        return image.size
     each = 16 if is_deep(image) else {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
     return image.width * image.height * each
 
@@ -85,10 +89,13 @@ def kind(content: Encoded) -> str | None:
     if content.content[:4] == b"\x89PNG" and content.content[25:26] != b"\0":
         return "16-bit values" if content.content[24:25] == b"\x10" else None
     try:
-        image = _headed(content)
+        image = opened(content)
+        if isinstance(image, Unread):
+            with MEMORY.of(image.size):
+                return values.kind(image.load())
     except Exception:  # whatever a damaged file makes Pillow raise, it has no values
         return None
-    return values.kind(image) if isinstance(image, np.ndarray) else kind_of(image)
+    return kind_of(image)
 
 
 def kind_of(image: Image.Image) -> str | None:
@@ -102,12 +109,13 @@ def kind_of(image: Image.Image) -> str | None:
     )
 
 
-def values_of(content: Encoded) -> np.ndarray:
-    """The values that a range is measured on. Raises what opening and decoding raise."""
+def sampled(content: Encoded) -> np.ndarray:
+    """Some of the values that a range is measured on. Raises what opening and decoding raise."""
     image = opened(content)
-    if isinstance(image, np.ndarray):
-        return image
-    return colours(image) if is_deep(image) else np.asarray(image)
+    with MEMORY.of(decoded_bytes(image)):
+        if isinstance(image, Unread):
+            return values.sampled(image.load())
+        return values.sampled(colours(image) if is_deep(image) else np.asarray(image))
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -177,7 +185,7 @@ def ranged(
 
     `again` goes over the set once more, a path and what loads its image.
     """
-    ranges = values.Ranges(again, kind, values_of)
+    ranges = values.Ranges(again, kind, sampled)
     for name, content in examples:
         found = ranges.of(content) if config.range == "auto" else None
         yield name, replace(content, range=found) if found else content

@@ -1,17 +1,20 @@
 """TIFF that Pillow does not read, or not right, where tifffile is installed; RAW that is called .tif."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
 
+from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
 
 SUBFILE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
 BITS, PHOTOMETRIC, SAMPLES, PLANES, EXTRA, FORM = 258, 262, 277, 284, 338, 339
 
 
-def values(content: bytes) -> np.ndarray:
+def opened(content: bytes) -> Unread:
     """The first page, [H, W] or [H, W, channels]. Raises `Refused` where tifffile is missing, or cannot read it."""
     try:
         import tifffile
@@ -20,14 +23,24 @@ def values(content: bytes) -> np.ndarray:
             "TIFF of a kind that Pillow does not read (more than four channels, or other values): `pip install "
             "tifffile` reads it, and `channels: [2, 1, 0]`, for example, says which are shown"
         ) from None
-    try:
-        with tifffile.TiffFile(io.BytesIO(content)) as file:
-            page = file.pages.first
+    with _refusing_damage():
+        pages = tifffile.TiffFile(io.BytesIO(content)).pages
+        page, several = pages.first, pages.is_multipage
+
+    def load() -> np.ndarray:
+        with _refusing_damage():
             made = np.asarray(page.asarray())
-            planes = page.planarconfig == 2
+        return np.moveaxis(made, 0, -1) if made.ndim == 3 and page.planarconfig == 2 else made
+
+    return Unread(load, page.nbytes, several)
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # tifffile and its decoders raise of all kinds
         raise Refused(f"TIFF that tifffile cannot read ({type(error).__name__}: {error})") from None
-    return np.moveaxis(made, 0, -1) if made.ndim == 3 and planes else made
 
 
 def misread(image: Image.Image) -> bool:

@@ -8,6 +8,7 @@ is measured once, over a sample of the set that its names alone choose.
 import heapq
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +23,18 @@ CLASSES = 15
 
 FAR = 2
 """How much further than all others are apart a value lies that is a mark, and no brightness."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An image that Pillow does not read: what gives its values, [H, W] or [H, W, channels], and how many bytes.
+
+    `several`: whether it is the first of several pages or frames.
+    """
+
+    load: Callable[[], np.ndarray]
+    size: int
+    several: bool = False
 
 
 def kind(values: np.ndarray) -> str | None:
@@ -41,9 +54,8 @@ def natural(values: np.ndarray) -> tuple[float, float]:
 
 
 def sampled(values: np.ndarray) -> np.ndarray:
-    """At most `PIXELS` finite values of an image, evenly spaced."""
-    flat = values.reshape(-1)
-    flat = flat[:: max(1, len(flat) // PIXELS)]
+    """About `PIXELS` finite values of an image, evenly spaced: an array of their own, which keeps no image."""
+    flat = values.flat[:: max(1, values.size // PIXELS)]
     return flat[np.isfinite(flat)] if flat.dtype.kind == "f" else flat
 
 
@@ -92,16 +104,16 @@ class Ranges:
     """The range of each kind of values in a set, measured when an image of that kind is met first.
 
     `again` goes over the set once more, a path and what loads its image; `kind` says of an image which kind of values
-    it has, None where they are plain; `values` gives them.
+    it has, None where they are plain; `sampled` gives some of them.
     """
 
     def __init__(
         self,
         again: Callable[[], Iterable[tuple[str, Callable[[], Encoded | None]]]],
         kind: Callable[[Encoded], str | None],
-        values: Callable[[Encoded], np.ndarray],
+        sampled: Callable[[Encoded], np.ndarray],
     ) -> None:
-        self.again, self.kind, self.values = again, kind, values
+        self.again, self.kind, self.sampled = again, kind, sampled
         self.known: dict[str, tuple[float, float]] | None = None
 
     def of(self, content: Encoded) -> tuple[float, float] | None:
@@ -137,6 +149,6 @@ class Ranges:
 
     def _sampled(self, content: Encoded) -> np.ndarray | None:
         try:
-            return sampled(self.values(content))
+            return self.sampled(content)
         except Exception:  # whatever a damaged file makes Pillow raise, the range is that of the others
             return None
