@@ -210,6 +210,23 @@ def test_values_of_a_tiff_are_those_of_its_type(plain: str, order: Literal["<", 
     assert opening.kind(content) is not None
 
 
+def test_complex_values_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "radar").mkdir()
+    for i in range(4):
+        (tmp_path / "radar" / f"{i}.tif").write_bytes(tiff(np.full((8, 8), 1 + i * 1j, np.complex64)))
+    with pytest.raises(Refused, match=r"4 of 4 files .* type complex64, which are no brightness: save their magnitude"):
+        prepare_folder(tmp_path / "radar", tmp_path / "out")
+
+
+def test_bands_of_one_bit_are_black_and_white(tmp_path: Path) -> None:
+    (tmp_path / "bands").mkdir()
+    for i in range(20):
+        bands = RANDOM.random((8, 8, 5)) < 0.5
+        (tmp_path / "bands" / f"{i}.tif").write_bytes(tiff(bands, photometric="minisblack", planarconfig="contig"))
+    made, _ = prepare_folder(tmp_path / "bands", tmp_path / "out", channels=[4, 1, 0])
+    assert np.unique(made.images("train")).tolist() == [0, 255]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_of_a_deep_png_what_is_transparent_is_white(channels: int) -> None:
     pixels = np.full((8, 8, channels + 1), 2000, np.uint16)

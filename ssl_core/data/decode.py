@@ -145,6 +145,8 @@ def _of_values(
         raise Refused(
             f"values of the form {list(found.shape)}, and [height, width] or [height, width, channels] is read"
         )
+    if found.dtype.kind not in values.REAL:
+        raise Refused(f"values of the type {found.dtype}, which are no brightness: save their magnitude, for example")
     natural = values.natural(found)
     low, high = config.range if config.range != "auto" else content.range or natural
     if (low, high) != natural:

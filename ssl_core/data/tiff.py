@@ -30,6 +30,7 @@ def opened(content: bytes) -> Unread:
     def load() -> np.ndarray:
         with _refusing_damage():
             made = np.asarray(page.asarray())
+        made = made.astype(np.uint8) * 255 if made.dtype == bool else made
         return np.moveaxis(made, 0, -1) if made.ndim == 3 and page.planarconfig == 2 else made
 
     return Unread(load, page.nbytes, several)

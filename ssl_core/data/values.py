@@ -20,7 +20,8 @@ PIXELS = 4096
 """Values of each that are looked at, evenly spaced."""
 CLASSES = 15
 """Where the 8-bit values of no sampled image are above, they are numbers of classes, and no brightness."""
-
+REAL = "uif"
+"""The kinds of numbers, as numpy names them, that are shown: whole ones and floating-point ones."""
 FAR = 2
 """How much further than all others are apart a value lies that is a mark, and no brightness."""
 
@@ -38,7 +39,9 @@ class Unread:
 
 
 def kind(values: np.ndarray) -> str | None:
-    """What values of this type are called; None of plain colours, [H, W, channels] of 8 bits."""
+    """What values of this type are called; None of plain colours, [H, W, channels] of 8 bits, or no real numbers."""
+    if values.dtype.kind not in REAL:
+        return None
     if values.dtype.kind == "f":
         return "floating-point values"
     if values.dtype == np.uint8 and values.ndim == 3 and values.shape[2] > 1:
