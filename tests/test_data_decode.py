@@ -1,15 +1,19 @@
 """Images of every size and mode, decoded to uint8 RGB squares."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from ssl_core.data import decode as decoding
 from ssl_core.data.decode import Picture
 from ssl_core.data.decode import decode as decode_by
-from ssl_core.data.source import Content, SourceConfig
+from ssl_core.data.source import Content, Encoded, SourceConfig
 
 
 def decode(content: Content, size: int, **settings: Any) -> Picture:
@@ -55,6 +59,35 @@ def test_sixteen_bits_become_eight() -> None:
     deep = Image.fromarray((np.arange(64, dtype=np.uint16) * 1024).reshape(8, 8))
     made, *_ = decode(encoded(deep), 8)
     np.testing.assert_array_equal(made[..., 0].flatten(), np.arange(64) * 1024 // 257)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("large", [False, True])
+def test_twelve_bits_in_sixteen_of_colours_are_visible(kind: str, large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = (np.arange(192, dtype=np.uint16) * 21).reshape(8, 8, 3)
+    content = deep_png(values) if kind == "PNG" else deep_tiff(values)
+    monkeypatch.setattr(decoding, "LARGE", 1 if large else 1000)
+    made = decode(Encoded(content, range=(0.0, 4095.0)), 1 if large else 8)
+    assert abs(made.pixels[..., 0].mean() - values[..., 0].mean() / 4095 * 255) < 9
+    assert "16-bit values: 0 is shown black, 4095 white" in made.notes
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits, [H, W, channels], which Pillow does not write."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, channels = pixels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels.astype(">u2"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def deep_tiff(values: np.ndarray) -> bytes:
+    written = io.BytesIO()
+    tifffile.imwrite(written, values, photometric="rgb")
+    return written.getvalue()
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LA", "RGBA"])

@@ -1,9 +1,7 @@
 """Kinds of images that Pillow does not read, written by the libraries that do: DICOM, HEIC, TIFF of many channels."""
 
 import io
-import struct
 import sys
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +13,7 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.decoders import rle
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage, generate_uid
+from test_data_decode import deep_png
 from test_data_reading import prepare_folder
 
 from ssl_core.data import decode, dicom, opening
@@ -47,18 +46,6 @@ def scan(pixels: np.ndarray, **said: Any) -> bytes:
     written = io.BytesIO()
     pydicom.dcmwrite(written, file, enforce_file_format=True)
     return written.getvalue()
-
-
-def deep_png(pixels: np.ndarray) -> bytes:
-    """A PNG of 16 bits, [H, W, channels], which Pillow does not write."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    height, width, channels = pixels.shape
-    head = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels.astype(">u2"))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def tiff(pixels: np.ndarray, **said: Any) -> bytes:
