@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from ssl_core.data import decode as decoding
+from ssl_core.data import opening
 from ssl_core.data.decode import Picture
 from ssl_core.data.decode import decode as decode_by
 from ssl_core.data.source import Content, Encoded, SourceConfig
@@ -72,16 +73,42 @@ def test_twelve_bits_in_sixteen_of_colours_are_visible(kind: str, large: bool, m
     assert "16-bit values: 0 is shown black, 4095 white" in made.notes
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 def deep_png(pixels: np.ndarray) -> bytes:
     """A PNG of 16 bits, [H, W, channels], which Pillow does not write."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
     height, width, channels = pixels.shape
     head = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.tobytes() for row in pixels.astype(">u2"))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L", "16 bits"])
+def test_a_text_too_large_for_its_reader_loses_no_picture(mode: str, behind: bool) -> None:
+    drawn = gradient("RGB" if mode == "16 bits" else mode)
+    content = deep_png(np.asarray(drawn).astype(np.uint16) * 257) if mode == "16 bits" else encoded(drawn)
+    place = content.index(b"IEND" if behind else b"IDAT") - 4
+    text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2_000_000)))
+    content = content[:place] + text + content[place:]
+    np.testing.assert_array_equal(decode(content, 8).pixels, np.asarray(drawn.convert("RGB")))
+    assert len(opening.sampled(Encoded(content))) == np.asarray(drawn).size
+    cut = content[: place - 20] + text * behind + chunk(b"IEND", b"")
+    with pytest.raises((OSError, ValueError, SyntaxError)):
+        decode(cut, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "I", "F"])
+def test_a_range_is_measured_on_few_pixels_of_a_large_image(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = gradient("L").resize((320, 480)).convert(mode)
+    content = Encoded(encoded(drawn, "TIFF"))
+    whole = opening.sampled(content)
+    monkeypatch.setattr(opening, "FEW", 320 * 480 - 1)
+    few = opening.sampled(content)
+    assert len(few) < 2 * opening.SIDE**2
+    np.testing.assert_allclose(np.percentile(few, [1, 50, 99]), np.percentile(whole, [1, 50, 99]), atol=6)
 
 
 def deep_tiff(values: np.ndarray) -> bytes:

@@ -169,6 +169,7 @@ DEEP = {
         np.moveaxis(COLOURS, 2, 0), photometric="rgb", planarconfig="separate", compression="zlib"
     ),
     "TIFF, with transparency": tiff(np.concatenate([COLOURS, OPAQUE], axis=2), extrasamples=["unassalpha"]),
+    "TIFF, multiplied": tiff(np.concatenate([COLOURS, OPAQUE // 2], axis=2), extrasamples=["assocalpha"]),
     "TIFF, with a fourth channel": tiff(
         np.concatenate([COLOURS, OPAQUE], axis=2), photometric="rgb", extrasamples=["unspecified"]
     ),
@@ -276,6 +277,19 @@ def test_without_its_library_the_way_is_said(
     opening._read_heif.cache_clear()
     with pytest.raises(Refused, match=said):
         opening.opened(Encoded(content, name))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_fourth_band_that_pillow_drops_is_shown_where_asked_for(kind: type, tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / "bands" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        bands = RANDOM.integers(np.iinfo(kind).max, size=(8, 8, 4)).astype(kind)
+        bands[..., 3] //= 8
+        tifffile.imwrite(tmp_path / "bands" / "ab"[i % 2] / f"{i}.tif", bands, photometric="rgb", extrasamples=[0])
+    made, _ = prepare_folder(tmp_path / "bands", tmp_path / "out", channels=[3, 2, 1])
+    assert [round(one / 32) for one in made.images("train").mean((0, 1, 2))] == [0, 4, 4]
+    plain, _ = prepare_folder(tmp_path / "bands", tmp_path / "plain")
+    assert [round(one / 32) for one in plain.images("train").mean((0, 1, 2))] == [4, 4, 4]
 
 
 def test_of_a_stack_of_bands_the_first_page_is_taken_and_that_is_said(tmp_path: Path) -> None:

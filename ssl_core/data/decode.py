@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from ssl_core.data import values
 from ssl_core.data.memory import MEMORY
-from ssl_core.data.opening import colours, decoded_bytes, is_deep, kind_of, opened
+from ssl_core.data.opening import colours, decoded_bytes, is_deep, kind_of, loaded, opened
 from ssl_core.data.source import Content, Encoded, SourceConfig
 from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
@@ -59,7 +59,7 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
         # Nothing to decode or resize, without Pillow in a quarter of the time.
         return Picture(content[..., None].repeat(3, axis=2), (size, size), True)
     found = content if isinstance(content, Encoded) else Encoded(content)
-    image = opened(found)
+    image = opened(found, config.channels)
     if isinstance(image, Unread):
         notes = [SEVERAL] * image.several
         with MEMORY.of(image.size):
@@ -72,7 +72,7 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
     image.draft(image.mode, (MARGIN * size, MARGIN * size))
     with MEMORY.of(decoded_bytes(image)):
         if is_deep(image):
-            shown = _of_values(colours(image), found, config, size, notes, transparent=image.format == "PNG")
+            shown = _of_values(colours(image, found), found, config, size, notes, transparent=image.format == "PNG")
             turned = _orientation(image, notes)
             return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), True)
         image = _whole(image, found)
@@ -93,7 +93,7 @@ def _noting_crowded(made: Picture, ranged: bool) -> Picture:
 def _whole(image: Image.Image, found: Encoded) -> Image.Image:
     """The image with its pixels; of a JPEG that lacks nothing but its end mark too."""
     try:
-        image.load()
+        return loaded(image, found)
     except OSError:
         assert isinstance(found.content, bytes)
         if image.format not in ("JPEG", "MPO"):
@@ -103,7 +103,6 @@ def _whole(image: Image.Image, found: Encoded) -> Image.Image:
         if one.tobytes() != other.tobytes():
             raise
         return one
-    return image
 
 
 def _is_several(image: Image.Image) -> bool:

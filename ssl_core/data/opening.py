@@ -27,24 +27,27 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, once 
 
 DECODED = 1_700_000_000
 """Bytes that an image may have decoded: 400 megapixels of colours."""
+FEW, SIDE = 2**22, 64
+"""Pixels above which so many rows and columns of them, evenly spaced, are what a range is measured on."""
 PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
 """Formats that have 8 bits of brightness, so that their values need no range."""
 OTHER_ORDER = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
 """How Pillow's raw modes of 16 bits end, and how where the two bytes are the other way round."""
 
 
-def opened(content: Encoded) -> Image.Image | Unread:
+def opened(content: Encoded, channels: tuple[int, ...] | None = None) -> Image.Image | Unread:
     """A Pillow image whose pixels are not decoded yet, or values that it does not read, or not right, unread too.
 
+    These also where `channels` are to be shown that Pillow would drop.
     Raises `Refused` with the way out, or what Pillow raises of a damaged file.
     """
-    image = _opened(content)
+    image = _opened(content, channels)
     if decoded_bytes(image) > DECODED:
         raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
     return image
 
 
-def _opened(content: Encoded) -> Image.Image | Unread:
+def _opened(content: Encoded, channels: tuple[int, ...] | None) -> Image.Image | Unread:
     if content.trouble:
         raise Refused(content.trouble)
     if isinstance(content.content, np.ndarray):
@@ -65,8 +68,23 @@ def _opened(content: Encoded) -> Image.Image | Unread:
         image = Image.open(io.BytesIO(_critical_chunks(content.content)), formats=("PNG",))
     if name == "TIFF":
         tiff.refuse_thumbnail(image)
-        if tiff.misread(image):
+        if tiff.misread(image, channels):
             return tiff.opened(content.content)
+    return image
+
+
+def loaded(image: Image.Image, content: Encoded) -> Image.Image:
+    """An opened image with its pixels. Raises what Pillow raises of a damaged one."""
+    try:
+        image.load()
+    except ValueError:  # large or damaged texts behind the pixels of a PNG
+        assert isinstance(content.content, bytes)
+        if image.format != "PNG":
+            raise
+        again = opened(replace(content, content=_critical_chunks(content.content)))
+        assert isinstance(again, Image.Image)
+        again.load()
+        return again
     return image
 
 
@@ -78,7 +96,7 @@ def decoded_bytes(image: Image.Image | Unread) -> int:
     return image.width * image.height * each
 
 
-def kind(content: Encoded) -> str | None:
+def kind(content: Encoded, channels: tuple[int, ...] | None = None) -> str | None:
     """Which kind of values an image has, by its head alone; None where they are plain 8 bits, or it is no image."""
     if content.trouble:
         return None
@@ -89,7 +107,7 @@ def kind(content: Encoded) -> str | None:
     if content.content[:4] == b"\x89PNG" and content.content[25:26] != b"\0":
         return "16-bit values" if content.content[24:25] == b"\x10" else None
     try:
-        image = opened(content)
+        image = opened(content, channels)
         if isinstance(image, Unread):
             with MEMORY.of(image.size):
                 return values.kind(image.load())
@@ -109,13 +127,18 @@ def kind_of(image: Image.Image) -> str | None:
     )
 
 
-def sampled(content: Encoded) -> np.ndarray:
+def sampled(content: Encoded, channels: tuple[int, ...] | None = None) -> np.ndarray:
     """Some of the values that a range is measured on. Raises what opening and decoding raise."""
-    image = opened(content)
+    image = opened(content, channels)
     with MEMORY.of(decoded_bytes(image)):
         if isinstance(image, Unread):
             return values.sampled(image.load())
-        return values.sampled(colours(image) if is_deep(image) else np.asarray(image))
+        if is_deep(image):
+            return values.sampled(colours(image, content))
+        image = loaded(image, content)
+        if image.width * image.height > FEW:
+            image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)  # an array would be all of it once more
+        return values.sampled(np.asarray(image))
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -124,20 +147,20 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in ("RGB", "RGBA") and bool(tiles) and _raw_mode(tiles[0].args)[-4:] in OTHER_ORDER
 
 
-def colours(image: Image.Image) -> np.ndarray:
+def colours(image: Image.Image, content: Encoded) -> np.ndarray:
     """All 16 bits of an image that `is_deep`, uint16 [H, W, channels], grey and transparency as two.
 
     Pillow keeps the higher byte of each value: so the file is read twice, with the order of its bytes turned once.
     """
-    assert isinstance(image, ImageFile.ImageFile)
-    assert isinstance(image.fp, io.BytesIO)
-    again = Image.open(io.BytesIO(image.fp.getvalue()), formats=(image.format or "",))
+    assert isinstance(content.content, bytes)
+    file = _critical_chunks(content.content) if image.format == "PNG" else content.content
+    again = Image.open(io.BytesIO(file), formats=(image.format or "",))
     assert isinstance(again, ImageFile.ImageFile)
     if _raw_mode(again.tile[0].args) == "LA;16B":
         again.tile = [tile._replace(args="RGBA") for tile in again.tile]  # as four bytes
         return np.asarray(again).view(">u2").astype(np.uint16)
     again.tile = [tile._replace(args=_turned(tile.args)) for tile in again.tile]
-    made = np.asarray(image).astype(np.uint16)
+    made = np.asarray(loaded(image, content)).astype(np.uint16)
     made <<= 8
     made |= np.asarray(again)
     return made
@@ -185,7 +208,8 @@ def ranged(
 
     `again` goes over the set once more, a path and what loads its image.
     """
-    ranges = values.Ranges(again, kind, sampled)
+    shown = config.channels
+    ranges = values.Ranges(again, lambda content: kind(content, shown), lambda content: sampled(content, shown))
     for name, content in examples:
         found = ranges.of(content) if config.range == "auto" else None
         yield name, replace(content, range=found) if found else content
