@@ -319,9 +319,9 @@ def test_large_bands_are_made_smaller_a_strip_at_a_time(monkeypatch: pytest.Monk
     whole = decode.decode(Encoded(drawn), 8, config)
     monkeypatch.setattr(decode, "LARGE", 4 * 96 * 8)
     looked: list[tuple[int, ...]] = []
-    picked = decode._picked
+    picked = data_values.picked
     monkeypatch.setattr(
-        decode, "_picked", lambda found, channels: looked.append(found.shape) or picked(found, channels)
+        data_values, "picked", lambda found, channels: looked.append(found.shape) or picked(found, channels)
     )
     shrunk = decode.decode(Encoded(drawn), 8, config)
     assert max(shape[0] for shape in looked) == 8
@@ -329,8 +329,22 @@ def test_large_bands_are_made_smaller_a_strip_at_a_time(monkeypatch: pytest.Monk
     assert shrunk.original == (96, 96)
 
 
+@pytest.mark.parametrize("few", [opening.FEW, 100])
+def test_a_range_is_that_of_the_channels_that_are_shown(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "FEW", few)
+    drawn = RANDOM.integers(60000, size=(150, 70, 5)).astype(np.uint16)
+    drawn[..., 4] //= 240
+    drawn[..., 1] //= 16
+    content = Encoded(tiff(drawn, photometric="minisblack", planarconfig="contig"), "x.tif")
+    assert data_values.measured(opening.sampled(content, (4,))) == (0, 255)
+    assert data_values.measured(opening.sampled(content, (4, 1, 4))) == (0, 4095)
+    clear = np.concatenate([drawn[..., 4:], np.where(drawn[..., :1] > 30000, 65535, 40000)], axis=2)
+    assert data_values.measured(opening.sampled(Encoded(deep_png(clear)))) == (0, 255)
+
+
 def test_a_sample_of_values_keeps_no_image() -> None:
     drawn = RANDOM.integers(256, size=(200, 300, 4)).astype(np.uint8)
     looked = data_values.sampled(drawn[..., :3])
     assert looked.base is None
-    np.testing.assert_array_equal(looked, drawn[..., :3].reshape(-1)[:: 200 * 300 * 3 // data_values.PIXELS])
+    pixels = drawn[..., :3].reshape(-1, 3)[:: 200 * 300 // data_values.PIXELS]
+    np.testing.assert_array_equal(looked, pixels.reshape(-1))

@@ -155,7 +155,7 @@ def _of_values(
 
     def strip(box: Box) -> Image.Image:
         rows = found[box[1] : box[3]]
-        picked = _picked(rows, config.channels)
+        picked = values.picked(rows, config.channels)
         plain = picked.dtype == np.uint8 and (low, high) == (0, 255)
         shown = Image.fromarray(picked if plain else values.eight_bit(picked, low, high))
         if not on_white:
@@ -164,19 +164,6 @@ def _of_values(
         return Image.composite(shown, Image.new(shown.mode, shown.size, "white"), opaque)
 
     return _shrunk((found.shape[1], found.shape[0]), size, strip)
-
-
-def _picked(found: np.ndarray, channels: tuple[int, ...] | None) -> np.ndarray:
-    """The channels to be shown, [H, W] or [H, W, 3]."""
-    count = 1 if found.ndim == 2 else found.shape[2]
-    if channels is None:
-        if count > 4:
-            raise Refused(f"{count} channels: say which are shown, for example `channels: [2, 1, 0]`, or one alone")
-        channels = (0,) if count < 3 else (0, 1, 2)
-    if max(channels) >= count:
-        raise Refused(f"{count} channels, and channels is {list(channels)}: they are counted from 0")
-    stacked = found[..., None] if found.ndim == 2 else found
-    return np.ascontiguousarray(stacked[..., channels[0]] if len(channels) == 1 else stacked[..., list(channels)])
 
 
 def _shrunk(whole: tuple[int, int], size: int, strip: Callable[[Box], Image.Image]) -> Image.Image:
@@ -212,7 +199,7 @@ def _eight_bit(image: Image.Image, bounds: Bounds, channels: tuple[int, ...] | N
         image = _on_white(image)
     if bounds is not None or channels is not None:
         plain = image.mode not in ("P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV")
-        picked = _picked(np.asarray(image if plain else image.convert("RGB")), channels)
+        picked = values.picked(np.asarray(image if plain else image.convert("RGB")), channels)
         return Image.fromarray(picked if bounds is None else values.eight_bit(picked, *bounds))
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 

@@ -28,7 +28,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, once 
 DECODED = 1_700_000_000
 """Bytes that an image may have decoded: 400 megapixels of colours."""
 FEW, SIDE = 2**22, 64
-"""Pixels above which so many rows and columns of them, evenly spaced, are what a range is measured on."""
+"""Values above which so many rows and columns of them, evenly spaced, are what a range is measured on."""
 PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
 """Formats that have 8 bits of brightness, so that their values need no range."""
 OTHER_ORDER = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
@@ -128,17 +128,20 @@ def kind_of(image: Image.Image) -> str | None:
 
 
 def sampled(content: Encoded, channels: tuple[int, ...] | None = None) -> np.ndarray:
-    """Some of the values that a range is measured on. Raises what opening and decoding raise."""
+    """Some of the values that are shown, which a range is measured on. Raises what opening and decoding raise."""
     image = opened(content, channels)
     with MEMORY.of(decoded_bytes(image)):
         if isinstance(image, Unread):
-            return values.sampled(image.load())
-        if is_deep(image):
-            return values.sampled(colours(image, content))
-        image = loaded(image, content)
-        if image.width * image.height > FEW:
-            image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)  # an array would be all of it once more
-        return values.sampled(np.asarray(image))
+            found = image.load()
+        elif is_deep(image):
+            found = colours(image, content)
+        else:
+            image = loaded(image, content)
+            if image.width * image.height > FEW:
+                image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)  # an array would be all of it once more
+            found = np.asarray(image)
+        rows, columns = (max(1, side // SIDE) if found.size > FEW else 1 for side in found.shape[:2])
+        return values.sampled(values.picked(found[::rows, ::columns], channels))
 
 
 def is_deep(image: Image.Image) -> bool:
