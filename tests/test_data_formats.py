@@ -158,6 +158,7 @@ def test_a_phones_photographs_are_read_whatever_they_are_called(tmp_path: Path, 
 
 
 COLOURS = RANDOM.integers(65536, size=(9, 9, 3)).astype(np.uint16)
+EIGHT = (COLOURS // 256).astype(np.uint8)
 OPAQUE = np.full((9, 9, 1), 65535, np.uint16)
 DEEP = {
     "PNG": deep_png(COLOURS),
@@ -185,7 +186,7 @@ def test_both_bytes_of_deep_colours_are_shown(content: bytes) -> None:
     np.testing.assert_array_equal(made, (COLOURS.astype(int) - 30000).clip(0, 255))
     measured = decode.decode(Encoded(content, range=(0, 4095)), 9, SourceConfig(image_size=9))
     np.testing.assert_array_equal(measured.pixels, (COLOURS * (255 / 4095)).clip(0, 255).astype(np.uint8))
-    assert measured.notes == ("16-bit values: 0 is shown black, 4095 white",)
+    assert "16-bit values: 0 is shown black, 4095 white" in measured.notes
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -340,6 +341,29 @@ def test_a_range_is_that_of_the_channels_that_are_shown(few: int, monkeypatch: p
     assert data_values.measured(opening.sampled(content, (4, 1, 4))) == (0, 4095)
     clear = np.concatenate([drawn[..., 4:], np.where(drawn[..., :1] > 30000, 65535, 40000)], axis=2)
     assert data_values.measured(opening.sampled(Encoded(deep_png(clear)))) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (tiff(COLOURS[..., :2], photometric="minisblack", planarconfig="contig"), "of 2 channels the first one is"),
+        (
+            tiff(COLOURS[..., [0, 1, 2, 2]], photometric="minisblack", planarconfig="contig"),
+            "of 4 channels the first 3 are",
+        ),
+        (tiff(COLOURS[..., [0, 1, 2, 2]], photometric="rgb", extrasamples=[0]), "of 4 channels the first 3 are"),
+        (tiff(EIGHT[..., [0, 1, 2, 2]], photometric="rgb", extrasamples=[0]), "of 4 channels the first 3 are"),
+        (tiff(EIGHT[..., [0, 1, 2, 2]], photometric="rgb", extrasamples=[2]), decode.FOURTH),
+        (tiff(EIGHT, photometric="rgb"), ""),
+        (tiff(COLOURS, photometric="rgb"), ""),
+        (deep_png(COLOURS[..., :2]), ""),
+        (deep_png(COLOURS[..., [0, 1, 2, 2]]), ""),
+    ],
+)
+def test_channels_that_are_not_shown_are_noted(content: bytes, said: str) -> None:
+    notes = decode.decode(content, 9, SourceConfig(image_size=9)).notes
+    assert any(said in note for note in notes) if said else not notes
+    assert not decode.decode(content, 9, SourceConfig(image_size=9, channels=(1,))).notes or said == decode.FOURTH
 
 
 def test_a_sample_of_values_keeps_no_image() -> None:

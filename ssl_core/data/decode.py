@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from ssl_core.data import values
+from ssl_core.data import tiff, values
 from ssl_core.data.memory import MEMORY
 from ssl_core.data.opening import colours, decoded_bytes, is_deep, kind_of, loaded, opened
 from ssl_core.data.source import Content, Encoded, SourceConfig
@@ -23,6 +23,7 @@ FLAT, DARK = 6, 40
 CUT = "more than half of it is cut away"
 NEARLY_CONSTANT = "nearly black or of one colour"
 SEVERAL = "the first of several pages or frames is taken"
+FOURTH = "its fourth channel is transparency, by its tags, and laid on white: a band is to be saved as unspecified"
 CROWD = 13
 """Levels of 256, a twentieth, between which nine tenths of a picture lie that a range too wide has made flat."""
 CROWDED = "nine tenths of the pixels lie in a twentieth of the range that is shown"
@@ -50,10 +51,11 @@ class Picture(NamedTuple):
 def decode(content: Content, size: int, config: SourceConfig) -> Picture:
     """The image as a square of `size` pixels, upright, by the `range`, `fit` and `channels` of the configuration.
 
-    Transparency is laid on white; grey becomes three equal channels; colour profiles are not applied. It is resized
-    bicubic and antialiased, a JPEG after its decoder took a half, quarter or eighth that is 3 times too large at least
-    (measured at 32 and 64 pixels: 0.3 levels of 256 from the whole on average). Raises `Refused` of what is no image or
-    not read here, with the way out; `OSError`, `ValueError`, `SyntaxError` where it is damaged.
+    Transparency is laid on white, of 16 bits that of a PNG alone; grey becomes three equal channels; colour profiles
+    are not applied. It is resized bicubic and antialiased, a JPEG after its decoder took a half, quarter or eighth that
+    is 3 times too large at least (measured at 32 and 64 pixels: 0.3 levels of 256 from the whole on average). Raises
+    `Refused` of what is no image or not read here, with the way out; `OSError`, `ValueError`, `SyntaxError` where it is
+    damaged.
     """
     if isinstance(content, np.ndarray) and content.dtype == np.uint8 and content.shape == (size, size):
         # Nothing to decode or resize, without Pillow in a quarter of the time.
@@ -69,6 +71,8 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
         return _noting_crowded(_fitted(shown, original, 1, size, config.fit, notes), found_values.dtype != np.uint8)
     original = image.size
     notes = [SEVERAL] * _is_several(image)
+    if config.channels is None:
+        _note_channels(tiff.channels(image), len(image.getbands()), notes)
     image.draft(image.mode, (MARGIN * size, MARGIN * size))
     with MEMORY.of(decoded_bytes(image)):
         if is_deep(image):
@@ -77,6 +81,8 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
             return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), True)
         image = _whole(image, found)
         turned = _orientation(image, notes)
+        if image.format == "TIFF" and image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
+            notes.append(FOURTH)
         bounds = _bounds(image, found, config, notes)
         shown = _shrunk(image.size, size, lambda box: _eight_bit(_cropped(image, box), bounds, config.channels))
     return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), bounds is not None)
@@ -107,6 +113,12 @@ def _whole(image: Image.Image, found: Encoded) -> Image.Image:
 
 def _is_several(image: Image.Image) -> bool:
     return image.format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF") and bool(getattr(image, "is_animated", False))
+
+
+def _note_channels(count: int, shown: int, notes: list[str]) -> None:
+    if count > shown:
+        first = "one is" if shown == 1 else f"{shown} are"
+        notes.append(f"of {count} channels the first {first} shown: `channels` says which")
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:
@@ -150,7 +162,10 @@ def _of_values(
     low, high = config.range if config.range != "auto" else content.range or natural
     if (low, high) != natural:
         notes.append(f"{values.kind(found)}: {low:g} is shown black, {high:g} white")
-    alpha = found.shape[2] - 1 if transparent and found.shape[2] in (2, 4) else 0
+    count = 1 if found.ndim == 2 else found.shape[2]
+    alpha = count - 1 if transparent and count in (2, 4) else 0
+    if config.channels is None:
+        _note_channels(alpha or count, 1 if count < 3 else 3, notes)
     on_white = max(config.channels or (0,)) < alpha
 
     def strip(box: Box) -> Image.Image:

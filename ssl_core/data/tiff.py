@@ -44,19 +44,24 @@ def _refusing_damage() -> Iterator[None]:
         raise Refused(f"TIFF that tifffile cannot read ({type(error).__name__}: {error})") from None
 
 
-def misread(image: Image.Image, channels: tuple[int, ...] | None) -> bool:
-    """Whether Pillow makes other values of a TIFF than it has, or drops `channels` that are to be shown; by its head.
+def channels(image: Image.Image) -> int:
+    """How many channels a TIFF has, of which Pillow may have dropped some; 0 of another format."""
+    return getattr(image, "tag_v2", {}).get(SAMPLES, 0)
+
+
+def misread(image: Image.Image, shown: tuple[int, ...] | None) -> bool:
+    """Whether Pillow makes other values of a TIFF than it has, or drops channels that are to be `shown`; by its head.
 
     It mixes the bytes of 16-bit colours that lie plane by plane, divides those by the transparency that they are
     multiplied with, and takes signed 8 bits for unsigned ones, and unsigned 32 for signed.
     """
     tags = getattr(image, "tag_v2", {})
-    bits, samples = max(tags.get(BITS, (1,))), tags.get(SAMPLES, 1)
-    if channels and len(image.getbands()) <= max(channels) < samples:
+    bits = max(tags.get(BITS, (1,)))
+    if shown and len(image.getbands()) <= max(shown) < channels(image):
         return True
     if tags.get(PHOTOMETRIC) == 2:
         return bits > 8 and (tags.get(PLANES) == 2 or tags.get(EXTRA) == (1,))
-    return samples == 1 and (bits, max(tags.get(FORM, (1,)))) in ((8, 2), (32, 1))
+    return channels(image) in (0, 1) and (bits, max(tags.get(FORM, (1,)))) in ((8, 2), (32, 1))
 
 
 def refuse_thumbnail(image: Image.Image) -> None:
