@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ssl_core import data
-from ssl_core.data import files, labelling, layout, prepared, spellings, targets
+from ssl_core.data import files, labelling, layout, npz, prepared, spellings, targets
 from ssl_core.data.folder import FolderConfig
 from ssl_core.data.npz import NpzConfig
 from ssl_core.data.parquet import ParquetConfig
@@ -171,6 +171,87 @@ def read(config: data.DataConfig, out: Path) -> prepared.Prepared:
 
 def all_labels(made: prepared.Prepared) -> np.ndarray:
     return np.concatenate([made.labels(split) for split in ("train", "val", "test")])
+
+
+@pytest.mark.parametrize(("val", "label"), [("validation", "labels"), ("valid", "label"), ("dev", "labels")])
+def test_splits_of_arrays_are_read_whatever_they_are_called_and_the_others_named(
+    val: str, label: str, tmp_path: Path
+) -> None:
+    images, said = RANDOM.integers(256, size=(12, 8, 8), dtype=np.uint8), np.arange(12) % 2
+    made = read_npz(
+        tmp_path, train_images=images, extra_images=images, info=np.array([{"a": 1}], dtype=object),
+        **{f"{val}_images": images + 1, f"{val}_{label}": said, f"train_{label}": said},
+    )  # fmt: skip
+    assert made.card.splits["val"]["per_class"] == [6, 6]
+    assert [one["files"] for one in made.card.left_out.values()] == [["extra_images", "info"]]
+
+
+def test_labels_of_another_name_are_pointed_at(tmp_path: Path) -> None:
+    images = RANDOM.integers(256, size=(30, 8, 8), dtype=np.uint8)
+    made = read_npz(tmp_path, images=images, y=np.arange(30) % 3)
+    assert "images have no labels; y has as many rows: call it labels" in made.card.notes
+    assert counts(made.card)["train"] == 24
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_channels_that_come_first_are_channels(channels: int, order: Any, tmp_path: Path) -> None:
+    images = RANDOM.integers(256, size=(30, channels, 8, 8), dtype=np.uint8)
+    said = np.arange(30) % 2
+    made = read_npz(tmp_path, train_images=np.asarray(images, order=order), train_labels=said, test_images=images)
+    other = np.moveaxis(images, 1, -1)
+    there = {file: one for one in ("train", "val") for file, one in zip(made.files(one), made.images(one), strict=True)}
+    assert all((image == other[int(file[-7:])]).all() for file, image in there.items())
+    assert any("are taken for channels" in note for note in made.card.notes)
+
+
+@pytest.mark.parametrize("kind", ["S", "U"])
+def test_labels_of_bytes_are_texts(kind: str, tmp_path: Path) -> None:
+    made = read_npz(tmp_path, **arrays(np.array(["cat", "dog"] * 15, kind)))
+    assert made.card.classes == ["cat", "dog"]
+
+
+def test_of_a_large_file_only_what_is_needed_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_whole: list[str] = []
+    whole = npz._array
+    monkeypatch.setattr(npz, "_array", lambda archive, name: read_whole.append(name) or whole(archive, name))
+    read_npz(tmp_path, **arrays(np.arange(60) % 2), features=np.zeros((60, 1000)))
+    assert read_whole == ["labels"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "m.npz is no .npz: the file is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
+        (b"<html>404</html>", "error page"),
+        (b"\x93NUMPY\1\0", "np.savez puts images and labels into one file"),
+        (b"no arrays at all", "m.npz is no .npz: no archive of arrays"),
+        (b"PK\3\4 cut", "cannot be read as an .npz of arrays"),
+    ],
+)
+def test_what_is_called_npz_and_is_none_leads_somewhere(content: bytes, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "m.npz").write_bytes(content)
+    with pytest.raises(Refused, match=sentence):
+        read(NpzConfig(source="npz", path=str(tmp_path / "m.npz"), image_size=8), tmp_path / "out")
+
+
+def test_a_damaged_array_is_one_sentence(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "m.npz", **arrays(np.arange(60) % 2))
+    content = bytearray((tmp_path / "m.npz").read_bytes())
+    content[2000:2100] = b"\xa5" * 100
+    (tmp_path / "m.npz").write_bytes(content)
+    with pytest.raises(Refused, match=r"m\.npz cannot be read as an \.npz of arrays"):
+        read(NpzConfig(source="npz", path=str(tmp_path / "m.npz"), image_size=8), tmp_path / "out")
+
+
+def test_labels_that_are_objects_or_records_lead_somewhere(tmp_path: Path) -> None:
+    with pytest.raises(
+        Refused, match=r"labels holds Python objects, which are not read: save labels\.astype\(str\) instead$"
+    ):
+        read_npz(tmp_path, **arrays(np.array(["cat", "dog"] * 15, dtype=object)))
+    with pytest.raises(Refused, match="is a record of name, id: keep one of these"):
+        Place.of("train", {"name": "cat", "id": 1})
 
 
 def test_columns_of_an_array_are_several_labels(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
 from ssl_core.errors import Refused
 
-POINTER = "a Git LFS pointer stands for the image: fetch the images with `git lfs pull`"
+POINTER = "a Git LFS pointer stands for the file: fetch it with `git lfs pull`"
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 

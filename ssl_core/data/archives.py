@@ -75,7 +75,8 @@ def _neither(head: bytes, path: Path) -> str:
         return f"{no_archive}, but a parquet file: say source: parquet"
     if kinds.called_image(path.name):
         return f"{no_archive}, but one picture: give the folder that holds all of them"
-    return no_archive
+    why = kinds.in_its_place(head)
+    return f"{no_archive}: {why}" if why else no_archive
 
 
 @contextmanager

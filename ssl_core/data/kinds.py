@@ -108,7 +108,7 @@ def formats(name: str, content: bytes) -> str:
         return found
     if ending in STRONG["DICOM"]:
         return "DICOM"
-    raise Refused(_no_image_inside(content))
+    raise Refused(in_its_place(content) or "its content is of no image format that is read here")
 
 
 def _marked(head: bytes) -> str | None:
@@ -147,14 +147,14 @@ _MARKS = [
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
 
 
-def _no_image_inside(content: bytes) -> str:
-    """What a file holds that is called an image and is none."""
+def in_its_place(content: bytes) -> str | None:
+    """What a file holds in place of what it is called; None where that is not known."""
     if not content:
         return "the file is empty"
     if content.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer stands for the image: fetch the images with `git lfs pull`"
+        return "a Git LFS pointer stands for the file: fetch it with `git lfs pull`"
     if content.startswith((b"/annex/objects/", b"../.git/annex", b".git/annex")):
-        return "a git-annex pointer stands for the image: fetch the images with `git annex get .`"
+        return "a git-annex pointer stands for the file: fetch it with `git annex get .`"
     start = content[:HEAD].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<?xml", b"<svg")):
         return "it holds a page or drawing of text, such as a download's error page, and no picture"
@@ -162,4 +162,4 @@ def _no_image_inside(content: bytes) -> str:
         return "PostScript, which would have to be run: save it as PNG"
     if not any(content):
         return "it holds nothing but zeros: its download or copy did not end"
-    return "its content is of no image format that is read here"
+    return None

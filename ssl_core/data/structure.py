@@ -37,11 +37,20 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, split: str, cell: Any) -> "Place":
-        """Of a split, with what the source says of the image: a text, a list, a number; or what is nothing."""
+        """Of a split, with what the source says of the image: a text, a list, a number; or what is nothing.
+
+        Raises `Refused` of a record of several fields.
+        """
         if isinstance(cell, list | tuple):
             return cls(split, target=tuple(str(one) if isinstance(one, list | dict) else one for one in cell))
         if isinstance(cell, int | float) and not isinstance(cell, bool):
             return cls(split, target=cell if math.isfinite(cell) else None)
+        if isinstance(cell, dict):
+            raise Refused(
+                f"labels: that of an image is a record of {', '.join(map(str, cell))}: keep one of these as its label"
+            )
+        if isinstance(cell, bytes):
+            cell = cell.decode(errors="backslashreplace")
         text = "" if cell is None else str(cell)
         return cls(split, text if text.strip() else None)
 
