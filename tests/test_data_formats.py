@@ -12,11 +12,17 @@ import tifffile
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.decoders import rle
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 from test_data_decode import deep_png
 from test_data_reading import prepare_folder
 
-from ssl_core.data import decode, dicom, opening
+from ssl_core.data import decode, dicom, kinds, opening
 from ssl_core.data import values as data_values
 from ssl_core.data.source import Encoded, SourceConfig
 from ssl_core.errors import Refused
@@ -133,6 +139,27 @@ def test_a_folder_of_scans_is_prepared_and_its_range_is_said(tmp_path: Path) -> 
     assert sum(part["count"] for part in made.card.splits.values()) == 24
     assert made.images("train").std() > 30
     assert any("is shown black" in note for note in made.card.notes)
+
+
+def test_scans_without_pixels_are_left_out_and_named(tmp_path: Path) -> None:
+    for i in range(20):
+        (tmp_path / "scans" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        content = scan(RANDOM.integers(256, size=(9, 8)).astype(np.uint8))
+        (tmp_path / "scans" / "ab"[i % 2] / f"{i}.dcm").write_bytes(content)
+    report = pydicom.dcmread(io.BytesIO(scan(np.zeros((6, 5), np.uint8))))
+    for name, kind in (
+        ("a/report.dcm", report.file_meta.MediaStorageSOPClassUID),
+        ("DICOMDIR", MediaStorageDirectoryStorage),
+    ):
+        report.file_meta.MediaStorageSOPClassUID = kind
+        if name != "DICOMDIR":  # its icons have pixels
+            del report.PixelData
+        pydicom.dcmwrite(tmp_path / "scans" / name, report)
+        report.PixelData = bytes(30)
+        report["PixelData"].VR = "OB"
+    made, reading = prepare_folder(tmp_path / "scans", tmp_path / "out")
+    assert reading.left_out == {kinds.WITHOUT_PIXELS: ["DICOMDIR", "a/report.dcm"]}
+    assert (made.card.classes, made.card.skipped["count"]) == (["a", "b"], 0)
 
 
 def test_what_pydicom_cannot_read_is_a_sentence(tmp_path: Path) -> None:

@@ -156,6 +156,20 @@ def test_what_is_called_an_image_and_is_not_read_leads_somewhere(
     assert said.replace("an error page", "error page") in str(refused.value)
 
 
+def test_raw_files_beside_their_pictures_are_no_loss(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos")
+    for name in ("a", "b"):
+        for i in range(10):
+            (photos / name / f"{i}.CR2").write_bytes(b"II*\0\x10\0\0\0CR" + bytes(90))
+    made, reading = prepare_folder(photos, tmp_path / "out")
+    assert sum(part["count"] for part in made.card.splits.values()) == 20
+    assert made.card.skipped["count"] == 0
+    assert len(reading.left_out["a camera's RAW files, whose pictures lie beside them"]) == 20
+    (photos / "b" / "alone.CR2").write_bytes(bytes(90))
+    with pytest.raises(Refused, match=r"1 of 21 files .* b/alone\.CR2 \(a camera's RAW file"):
+        prepare_folder(photos, tmp_path / "other")
+
+
 def test_a_jpeg_that_lacks_its_end_mark_alone_is_read(tmp_path: Path) -> None:
     written = io.BytesIO()
     Image.fromarray(RANDOM.integers(256, size=(24, 24, 3), dtype=np.uint8)).save(written, "JPEG")

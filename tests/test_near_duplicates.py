@@ -14,6 +14,7 @@ from ssl_core.data.folder import FolderConfig
 from ssl_core.data.near_duplicates import difference_hash, near
 from ssl_core.data.prepared import Card
 from ssl_core.data.preparing import prepare
+from ssl_core.errors import Refused
 
 NEARLY = "nearly in two splits"
 
@@ -111,6 +112,31 @@ def test_near_ones_in_two_splits_are_counted_named_and_dropped_where_asked(photo
     assert dropped.left_out["nearly the pixels that a split measured on has"]["count"] == 3
     assert sum(part["count"] for part in dropped.splits.values()) == 32 - 4
     assert dropped.splits["test"] == kept.splits["test"]
+
+
+def test_pictures_that_only_become_brighter_to_one_side_are_no_copies(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0)
+    for split, count in {"train": 20, "test": 10}.items():
+        for i in range(count):
+            ramp = np.linspace(*((40, 220) if i % 4 < 2 else (220, 40)), 64)[None].repeat(64, 0)
+            ramp[:, 20 + i : 28 + i] += 15
+            file = tmp_path / "photos" / split / "ab"[i % 2] / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((ramp + drawn.normal(0, 2, ramp.shape)).clip(0, 255).astype(np.uint8)).save(file)
+    card = made(tmp_path / "photos", near_duplicates=8, duplicates="drop")
+    assert card.duplicates[NEARLY] == {}
+    assert sum(part["count"] for part in card.splits.values()) == 30
+    assert "30 images have too little in them to look for near duplicates of them" in card.notes
+
+
+def test_where_near_ones_are_all_of_a_split_the_setting_is_named(tmp_path: Path) -> None:
+    for split, quality in {"train": 90, "test": 60}.items():
+        for seed in range(20):
+            file = tmp_path / "photos" / split / "ab"[seed % 2] / f"{seed}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            saved_again(picture(seed), quality).save(file)
+    with pytest.raises(Refused, match=r"leaves no image in train.* near_duplicates is 4, and fewer bits find fewer"):
+        made(tmp_path / "photos", near_duplicates=4, duplicates="drop")
 
 
 def test_nothing_is_hashed_unless_it_is_asked_for(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def assign(
         _leave_out(read, splits, paths, alike.dropped, "pixels that a split measured on has too")
         if alike.near:
             _leave_out(read, splits, paths, alike.near_dropped, "nearly the pixels that a split measured on has")
-        _refuse_empty(splits)
+        _refuse_empty(splits, config.near_duplicates if alike.near else None)
     read.warnings.extend(_nearly_all(read, splits))
     return Assigned(
         splits=splits, labels=read.labels, classes=read.classes, left_out=read.left_out, notes=read.notes,
@@ -171,10 +171,12 @@ def _groups(paths: Sequence[str], rows: dict[int, Row], config: SourceConfig, re
     return True, np.unique(np.array(keys, dtype=object), return_inverse=True)[1]
 
 
-def _refuse_empty(splits: np.ndarray) -> None:
+def _refuse_empty(splits: np.ndarray, near: int | None) -> None:
+    """Raise `Refused` where nothing is left of a split; `near`: the bits that near duplicates were found by."""
+    nearly = "" if near is None else f", or nearly: near_duplicates is {near}, and fewer bits find fewer"
     for name in (TRAIN, VAL, TEST):
         if not (splits == name).any():
-            raise Refused(f"duplicates: drop leaves no image in {name}: all of them are in another split too")
+            raise Refused(f"duplicates: drop leaves no image in {name}: all of them are in another split too{nearly}")
 
 
 def _nearly_all(read: Layout, splits: np.ndarray) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from tqdm import tqdm
 
-from ssl_core.data import duplicates, near_duplicates, remarks
+from ssl_core.data import duplicates, kinds, near_duplicates, remarks
 from ssl_core.data.source import Content, Encoded, Reading, SourceConfig
 from ssl_core.data.spool import Spool
 from ssl_core.data.structure import Place
@@ -64,7 +64,20 @@ def decode_all(reading: Reading, config: SourceConfig, spool: Spool) -> Decoded:
                 decoded.grey &= made.grey
             progress.total = reading.count  # known once the first file is read
             progress.update(len(window))
+    _leave_out_developed(reading, decoded)
     return decoded
+
+
+def _leave_out_developed(reading: Reading, decoded: Decoded) -> None:
+    """Take a camera's RAW files for no loss where the picture that was developed of each lies beside it."""
+    raw = [one["file"] for one in decoded.skipped if kinds.suffix(one["file"]) in kinds.RAW]
+    if not raw:
+        return
+    there = {PurePosixPath(path).with_suffix("") for path in decoded.paths}
+    developed = {path for path in raw if PurePosixPath(path).with_suffix("") in there}
+    for path in sorted(developed):
+        reading.leave_out("a camera's RAW files, whose pictures lie beside them", path)
+    decoded.skipped = [one for one in decoded.skipped if one["file"] not in developed]
 
 
 def _apart(examples: Iterator[tuple[str, Content]], decoded: Decoded) -> Iterator[tuple[str, Content]]:

@@ -73,5 +73,9 @@ def contents(file: File, reading: Reading) -> Iterator[tuple[str, Encoded]]:
         return
     except (zipfile.BadZipFile, zlib.error) as error:
         trouble = f"damaged in the archive: {error}"
+    if not trouble and kinds.without_pixels(content):
+        for name in file.names:
+            reading.leave_out(kinds.WITHOUT_PIXELS, name)
+        return
     for name in file.names:
         yield name, Encoded(content, name, trouble=trouble)

@@ -4,6 +4,7 @@ Either alone misleads: a camera's RAW file is a TIFF whose first picture is a th
 and a page that says "404 Not Found" may be called .jpg. Formats with a weak mark are therefore taken by their name too.
 """
 
+import re
 from pathlib import PurePosixPath
 
 from ssl_core.errors import Refused
@@ -68,6 +69,7 @@ NO_IMAGES = {
     "unfinished downloads and copies": ".part .crdownload .tmp .temp .download .bak .swp",
 }
 OTHER = "other files that are no images"
+WITHOUT_PIXELS = "DICOM without pixels (reports, the index of a medium, or cut before them)"
 _WHY = {suffix: why for why, suffixes in NO_IMAGES.items() for suffix in suffixes.split()}
 _LEFTOVERS = """
 thumbs.db ehthumbs.db desktop.ini __macosx @eadir #recycle $recycle.bin lost+found .ds_store .spotlight-v100 .trashes
@@ -96,6 +98,13 @@ def called_image(name: str) -> bool:
 def no_image(name: str, head: bytes) -> str | None:
     """Why a file that is not called an image is none, by its name or its first `HEAD` bytes; None of one that is."""
     return _WHY.get(suffix(name)) or (None if _marked(head) else OTHER)
+
+
+def without_pixels(content: bytes) -> bool:
+    """Whether a whole DICOM file holds no picture: a report, or the index of a medium, whose icons are none."""
+    if _marked(content[:HEAD]) != "DICOM" or _DEFLATED in content[:HEAD]:
+        return False
+    return _MEDIUM in content[:HEAD] or not _PIXELS.search(content)
 
 
 def formats(name: str, content: bytes) -> str:
@@ -144,6 +153,9 @@ _MARKS = [
     (b"qoif", "QOI"),
     (b"DDS |\0\0\0", "DDS"),
 ]
+_DEFLATED, _MEDIUM = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.3.10"
+_PIXELS = re.compile(rb"\xe0\x7f[\x08\x09\x10]\0|\x7f\xe0\0[\x08\x09\x10]")
+"""The tags of a DICOM's pixels, whole or floating-point, in either order of bytes."""
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
 
 

@@ -52,9 +52,11 @@ def near(hashes: np.ndarray, others: np.ndarray, bits: int) -> np.ndarray:
 def add(found: Duplicates, hashes: np.ndarray, splits: np.ndarray, paths: Sequence[str], bits: int) -> None:
     """Add the images of one split that are nearly one of another's, but not of its very pixels. `hashes`: uint64 [N].
 
-    An image whose hash is that of an even area, but for `bits`, has too little in it to be told from others.
+    An image whose hash is that of an even area, or of one that becomes brighter towards the right, but for `bits`, has
+    too little in it to be told from others.
     """
-    empty = (np.bitwise_count(hashes) <= bits) & (splits != "")
+    ones = np.bitwise_count(hashes)
+    empty = (np.minimum(ones, BITS - ones) <= bits) & (splits != "")
     found.near, found.near_dropped = {}, np.zeros(len(hashes), dtype=bool)
     for first, second in LEAKS:
         ours = np.flatnonzero((splits == first) & ~empty & ~found.dropped)

@@ -22,8 +22,8 @@ class SourceConfig:
     expression with one pair of parentheses, finds in two paths alike stays in one split; `duplicates` says whether an
     image of train or val that another split has too is dropped; `near_duplicates` in how many of 64 bits the difference
     hashes of two images may differ that count as one there, null where none are looked for: 0 to 4 finds copies that
-    were saved or resized anew, more finds what only looks alike. Each source's own configuration has its name,
-    `source`, by which configurations are told apart.
+    were saved or resized anew, more finds what only looks alike; even areas and mere gradients are not compared. Each
+    source's own configuration has its name, `source`, by which configurations are told apart.
 
     `range`: the value that becomes black and the one that becomes white; `auto` measures it, once for the whole set,
     where values are no plain 8 bits. `fit`: how an image becomes a square: `crop` takes the centre, `squash` changes
