@@ -23,7 +23,7 @@ FLAT, DARK = 6, 40
 CUT = "more than half of it is cut away"
 NEARLY_CONSTANT = "nearly black or of one colour"
 SEVERAL = "the first of several pages or frames is taken"
-FOURTH = "its fourth channel is transparency, by its tags, and laid on white: a band is to be saved as unspecified"
+FOURTH = "its tags call the fourth channel transparency, which is laid on white: if it is none, save ExtraSamples as 0"
 CROWD = 13
 """Levels of 256, a twentieth, between which nine tenths of a picture lie that a range too wide has made flat."""
 CROWDED = "nine tenths of the pixels lie in a twentieth of the range that is shown"
@@ -81,8 +81,8 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
             return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), True)
         image = _whole(image, found)
         turned = _orientation(image, notes)
-        if image.format == "TIFF" and image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
-            notes.append(FOURTH)
+        if image.format == "TIFF" and image.mode == "RGBA" and max(config.channels or (0,)) < 3:
+            notes += [FOURTH] * (image.getchannel("A").getextrema() != (255, 255))
         bounds = _bounds(image, found, config, notes)
         shown = _shrunk(image.size, size, lambda box: _eight_bit(_cropped(image, box), bounds, config.channels))
     return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), bounds is not None)

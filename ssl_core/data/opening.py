@@ -147,7 +147,7 @@ def sampled(content: Encoded, channels: tuple[int, ...] | None = None) -> np.nda
 def is_deep(image: Image.Image) -> bool:
     """Whether an image that is not loaded yet has colours of 16 bits, or grey and transparency of a PNG."""
     tiles = getattr(image, "tile", [])
-    return image.mode in ("RGB", "RGBA") and bool(tiles) and _raw_mode(tiles[0].args)[-4:] in OTHER_ORDER
+    return image.mode in ("RGB", "RGBA") and bool(tiles) and _raw_mode(tiles[0][3])[-4:] in OTHER_ORDER
 
 
 def colours(image: Image.Image, content: Encoded) -> np.ndarray:
