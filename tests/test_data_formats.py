@@ -3,7 +3,7 @@
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -19,6 +19,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     generate_uid,
 )
+from test_data_decode import deep_png
 from test_data_reading import prepare_folder
 
 from ssl_core.data import decode, dicom, kinds, opening
@@ -50,6 +51,12 @@ def scan(pixels: np.ndarray, **said: Any) -> bytes:
     file.PixelData = pixels.tobytes()
     written = io.BytesIO()
     pydicom.dcmwrite(written, file, enforce_file_format=True)
+    return written.getvalue()
+
+
+def tiff(pixels: np.ndarray, **said: Any) -> bytes:
+    written = io.BytesIO()
+    tifffile.imwrite(written, pixels, **said)
     return written.getvalue()
 
 
@@ -177,6 +184,89 @@ def test_a_phones_photographs_are_read_whatever_they_are_called(tmp_path: Path, 
     assert made.images("train")[..., 1:].max() < 12
 
 
+COLOURS = RANDOM.integers(65536, size=(9, 9, 3)).astype(np.uint16)
+EIGHT = (COLOURS // 256).astype(np.uint8)
+OPAQUE = np.full((9, 9, 1), 65535, np.uint16)
+DEEP = {
+    "PNG": deep_png(COLOURS),
+    "PNG with transparency": deep_png(np.concatenate([COLOURS, OPAQUE], axis=2)),
+    "TIFF": tiff(COLOURS, photometric="rgb"),
+    "TIFF, high byte first": tiff(COLOURS, photometric="rgb", byteorder=">"),
+    "TIFF, plane by plane": tiff(np.moveaxis(COLOURS, 2, 0), photometric="rgb", planarconfig="separate"),
+    "TIFF, planes compressed": tiff(
+        np.moveaxis(COLOURS, 2, 0), photometric="rgb", planarconfig="separate", compression="zlib"
+    ),
+    "TIFF, with transparency": tiff(np.concatenate([COLOURS, OPAQUE], axis=2), extrasamples=["unassalpha"]),
+    "TIFF, multiplied": tiff(np.concatenate([COLOURS, OPAQUE // 2], axis=2), extrasamples=["assocalpha"]),
+    "TIFF, with a fourth channel": tiff(
+        np.concatenate([COLOURS, OPAQUE], axis=2), photometric="rgb", extrasamples=["unspecified"]
+    ),
+    "TIFF, compressed": tiff(COLOURS, photometric="rgb", compression="zlib", predictor=True, rowsperstrip=2),
+}
+
+
+@pytest.mark.parametrize("content", DEEP.values(), ids=DEEP.keys())
+def test_both_bytes_of_deep_colours_are_shown(content: bytes) -> None:
+    made = decode.decode(content, 9, SourceConfig(image_size=9)).pixels
+    np.testing.assert_array_equal(made, COLOURS // 257)
+    made = decode.decode(content, 9, SourceConfig(image_size=9, range=(30000, 30255))).pixels
+    np.testing.assert_array_equal(made, (COLOURS.astype(int) - 30000).clip(0, 255))
+    measured = decode.decode(Encoded(content, range=(0, 4095)), 9, SourceConfig(image_size=9))
+    np.testing.assert_array_equal(measured.pixels, (COLOURS * (255 / 4095)).clip(0, 255).astype(np.uint8))
+    assert "16-bit values: 0 is shown black, 4095 white" in measured.notes
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("plain", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
+def test_values_of_a_tiff_are_those_of_its_type(plain: str, order: Literal["<", ">"]) -> None:
+    ends = (-1000.0, 0.5) if plain.startswith("float") else (np.iinfo(plain).min, np.iinfo(plain).max)
+    pixels = np.tile(np.array([ends[0], 0, 1, ends[1]], plain), (8, 2))
+    content = Encoded(tiff(pixels, byteorder=order), "x.tif")
+    np.testing.assert_array_equal(opening.sampled(content), pixels.reshape(-1))
+    assert opening.kind(content) is not None
+
+
+def test_complex_values_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "radar").mkdir()
+    for i in range(4):
+        (tmp_path / "radar" / f"{i}.tif").write_bytes(tiff(np.full((8, 8), 1 + i * 1j, np.complex64)))
+    with pytest.raises(Refused, match=r"4 of 4 files .* type complex64, which are no brightness: save their magnitude"):
+        prepare_folder(tmp_path / "radar", tmp_path / "out")
+
+
+def test_bands_of_one_bit_are_black_and_white(tmp_path: Path) -> None:
+    (tmp_path / "bands").mkdir()
+    for i in range(20):
+        bands = RANDOM.random((8, 8, 5)) < 0.5
+        (tmp_path / "bands" / f"{i}.tif").write_bytes(tiff(bands, photometric="minisblack", planarconfig="contig"))
+    made, _ = prepare_folder(tmp_path / "bands", tmp_path / "out", channels=[4, 1, 0])
+    assert np.unique(made.images("train")).tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_of_a_deep_png_what_is_transparent_is_white(channels: int) -> None:
+    pixels = np.full((8, 8, channels + 1), 2000, np.uint16)
+    pixels[:4, :, -1], pixels[4:, :, -1] = 0, 65535
+    made = decode.decode(deep_png(pixels), 8, SourceConfig(image_size=8, range=(0, 4000))).pixels
+    assert (made[:4] == 255).all()
+    assert (made[4:] == 127).all()
+    alpha = decode.decode(deep_png(pixels), 8, SourceConfig(image_size=8, channels=(channels,))).pixels
+    assert (alpha[:4] == 0).all()
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_the_range_of_deep_pngs_is_measured(channels: int, tmp_path: Path) -> None:
+    for i in range(20):
+        pixels = RANDOM.integers(4096, size=(8, 8, channels)).astype(np.uint16)
+        if channels != 3:
+            pixels[..., -1] = 65535
+        (tmp_path / "photos" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / "ab"[i % 2] / f"{i}.png").write_bytes(deep_png(pixels))
+    made, _ = prepare_folder(tmp_path / "photos", tmp_path / "out")
+    assert "20 of 20 images: 16-bit values: 0 is shown black, 4095 white" in made.card.notes
+    assert made.card.mean == pytest.approx((0.5, 0.5, 0.5), abs=0.05)
+
+
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_of_many_channels_some_are_shown(tmp_path: Path, planes: str) -> None:
     for name in ("a", "b"):
@@ -257,9 +347,9 @@ def test_large_bands_are_made_smaller_a_strip_at_a_time(monkeypatch: pytest.Monk
     whole = decode.decode(Encoded(drawn), 8, config)
     monkeypatch.setattr(decode, "LARGE", 4 * 96 * 8)
     looked: list[tuple[int, ...]] = []
-    picked = decode._picked
+    picked = data_values.picked
     monkeypatch.setattr(
-        decode, "_picked", lambda found, channels: looked.append(found.shape) or picked(found, channels)
+        data_values, "picked", lambda found, channels: looked.append(found.shape) or picked(found, channels)
     )
     shrunk = decode.decode(Encoded(drawn), 8, config)
     assert max(shape[0] for shape in looked) == 8
@@ -267,8 +357,46 @@ def test_large_bands_are_made_smaller_a_strip_at_a_time(monkeypatch: pytest.Monk
     assert shrunk.original == (96, 96)
 
 
+@pytest.mark.parametrize("few", [opening.FEW, 100])
+def test_a_range_is_that_of_the_channels_that_are_shown(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "FEW", few)
+    drawn = RANDOM.integers(60000, size=(150, 70, 5)).astype(np.uint16)
+    drawn[..., 4] //= 240
+    drawn[..., 1] //= 16
+    content = Encoded(tiff(drawn, photometric="minisblack", planarconfig="contig"), "x.tif")
+    assert data_values.measured(opening.sampled(content, (4,))) == (0, 255)
+    assert data_values.measured(opening.sampled(content, (4, 1, 4))) == (0, 4095)
+    clear = np.concatenate([drawn[..., 4:], np.where(drawn[..., :1] > 30000, 65535, 40000)], axis=2)
+    assert data_values.measured(opening.sampled(Encoded(deep_png(clear)))) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (tiff(COLOURS[..., :2], photometric="minisblack", planarconfig="contig"), "of 2 channels the first one is"),
+        (
+            tiff(COLOURS[..., [0, 1, 2, 2]], photometric="minisblack", planarconfig="contig"),
+            "of 4 channels the first 3 are",
+        ),
+        (tiff(COLOURS[..., [0, 1, 2, 2]], photometric="rgb", extrasamples=[0]), "of 4 channels the first 3 are"),
+        (tiff(EIGHT[..., [0, 1, 2, 2]], photometric="rgb", extrasamples=[0]), "of 4 channels the first 3 are"),
+        (tiff(EIGHT[..., [0, 1, 2, 2]], photometric="rgb", extrasamples=[2]), decode.FOURTH),
+        (tiff(EIGHT, photometric="rgb"), ""),
+        (tiff(COLOURS, photometric="rgb"), ""),
+        (deep_png(COLOURS[..., :2]), ""),
+        (deep_png(COLOURS[..., [0, 1, 2, 2]]), ""),
+    ],
+)
+def test_channels_that_are_not_shown_are_noted(content: bytes, said: str) -> None:
+    notes = decode.decode(content, 9, SourceConfig(image_size=9)).notes
+    assert any(said in note for note in notes) if said else not notes
+    chosen = decode.decode(content, 9, SourceConfig(image_size=9, channels=(1,))).notes
+    assert chosen == ((decode.FOURTH,) if said == decode.FOURTH else ())
+
+
 def test_a_sample_of_values_keeps_no_image() -> None:
     drawn = RANDOM.integers(256, size=(200, 300, 4)).astype(np.uint8)
     looked = data_values.sampled(drawn[..., :3])
     assert looked.base is None
-    np.testing.assert_array_equal(looked, drawn[..., :3].reshape(-1)[:: 200 * 300 * 3 // data_values.PIXELS])
+    pixels = drawn[..., :3].reshape(-1, 3)[:: 200 * 300 // data_values.PIXELS]
+    np.testing.assert_array_equal(looked, pixels.reshape(-1))

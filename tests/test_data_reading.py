@@ -226,6 +226,32 @@ def test_pictures_that_show_nothing_and_one_class_that_is_nearly_all_are_warning
     assert not made.card.warnings
 
 
+def test_pictures_that_show_nothing_are_named_where_they_are_few(tmp_path: Path) -> None:
+    photos = tree(tmp_path / "photos", ("a", "b", "c"), each=20)
+    for i in range(2, 8):
+        put(photos / "ab"[i % 2] / f"{i}.png", np.full((8, 8, 3), i, np.uint8))
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for file in sorted(photos.rglob("*.png"), key=lambda file: (file.name, file)):
+            archive.add(file, file.relative_to(photos))
+    made, _ = prepare_folder(tmp_path / "a.tar", tmp_path / "out")
+    assert "6 of 60 images: nearly black or of one colour (a/2.png, a/4.png, a/6.png and 3 more)" in made.card.notes
+    assert not made.card.warnings
+
+
+@pytest.mark.parametrize(("black", "these"), [("c", "class c"), ("bc", "classes b, c")])
+def test_pictures_that_show_nothing_are_a_warning_where_they_are_all_of_a_class(
+    black: str, these: str, tmp_path: Path
+) -> None:
+    photos = tree(tmp_path / "photos", ("a", "b", "c", "d", "e"))
+    for i in range(10):
+        for name in black:
+            put(photos / name / f"{i}.png", np.full((8, 8, 3), i, np.uint8))
+    put(photos / "a" / "0.png", np.zeros((8, 8, 3), np.uint8))
+    made, _ = prepare_folder(photos, tmp_path / "out")
+    said = f"{10 * len(black) + 1} of 50 images, among them all of the {these}: nearly black or of one colour: there is"
+    assert any(warning.startswith(said) for warning in made.card.warnings)
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = tree(tmp_path / "photos")
     with (photos / "a" / "large.png").open("wb") as opened:

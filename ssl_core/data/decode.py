@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from ssl_core.data import values
+from ssl_core.data import tiff, values
 from ssl_core.data.memory import MEMORY
-from ssl_core.data.opening import DEEP, array, decoded_bytes, kind_of, loaded, opened
+from ssl_core.data.opening import colours, decoded_bytes, is_deep, kind_of, loaded, opened
 from ssl_core.data.source import Content, Encoded, SourceConfig
 from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
@@ -23,6 +23,7 @@ FLAT, DARK = 6, 40
 CUT = "more than half of it is cut away"
 NEARLY_CONSTANT = "nearly black or of one colour"
 SEVERAL = "the first of several pages or frames is taken"
+FOURTH = "its tags call the fourth channel transparency, which is laid on white: if it is none, save ExtraSamples as 0"
 CROWD = 13
 """Levels of 256, a twentieth, between which nine tenths of a picture lie that a range too wide has made flat."""
 CROWDED = "nine tenths of the pixels lie in a twentieth of the range that is shown"
@@ -50,10 +51,11 @@ class Picture(NamedTuple):
 def decode(content: Content, size: int, config: SourceConfig) -> Picture:
     """The image as a square of `size` pixels, upright, by the `range`, `fit` and `channels` of the configuration.
 
-    Transparency is laid on white; grey becomes three equal channels; colour profiles are not applied. It is resized
-    bicubic and antialiased, a JPEG after its decoder took a half, quarter or eighth that is 3 times too large at least
-    (measured at 32 and 64 pixels: 0.3 levels of 256 from the whole on average). Raises `Refused` of what is no image or
-    not read here, with the way out; `OSError`, `ValueError`, `SyntaxError` where it is damaged.
+    Transparency is laid on white, of 16 bits that of a PNG alone; grey becomes three equal channels; colour profiles
+    are not applied. It is resized bicubic and antialiased, a JPEG after its decoder took a half, quarter or eighth that
+    is 3 times too large at least (measured at 32 and 64 pixels: 0.3 levels of 256 from the whole on average). Raises
+    `Refused` of what is no image or not read here, with the way out; `OSError`, `ValueError`, `SyntaxError` where it is
+    damaged.
     """
     if isinstance(content, np.ndarray) and content.dtype == np.uint8 and content.shape == (size, size):
         # Nothing to decode or resize, without Pillow in a quarter of the time.
@@ -69,10 +71,18 @@ def decode(content: Content, size: int, config: SourceConfig) -> Picture:
         return _noting_crowded(_fitted(shown, original, 1, size, config.fit, notes), found_values.dtype != np.uint8)
     original = image.size
     notes = [SEVERAL] * _is_several(image)
+    if config.channels is None:
+        _note_channels(tiff.channels(image), len(image.getbands()), notes)
     image.draft(image.mode, (MARGIN * size, MARGIN * size))
     with MEMORY.of(decoded_bytes(image)):
+        if is_deep(image):
+            shown = _of_values(colours(image, found), found, config, size, notes, transparent=image.format == "PNG")
+            turned = _orientation(image, notes)
+            return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), True)
         image = _whole(image, found)
         turned = _orientation(image, notes)
+        if image.format == "TIFF" and image.mode == "RGBA" and max(config.channels or (0,)) < 3:
+            notes += [FOURTH] * (image.getchannel("A").getextrema() != (255, 255))
         bounds = _bounds(image, found, config, notes)
         shown = _shrunk(image.size, size, lambda box: _eight_bit(_cropped(image, box), bounds, config.channels))
     return _noting_crowded(_fitted(shown, original, turned, size, config.fit, notes), bounds is not None)
@@ -105,6 +115,12 @@ def _is_several(image: Image.Image) -> bool:
     return image.format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF") and bool(getattr(image, "is_animated", False))
 
 
+def _note_channels(count: int, shown: int, notes: list[str]) -> None:
+    if count > shown:
+        first = "one is" if shown == 1 else f"{shown} are"
+        notes.append(f"of {count} channels the first {first} shown: `channels` says which")
+
+
 def _orientation(image: Image.Image, notes: list[str]) -> int:
     try:
         return image.getexif().get(0x0112, 1)
@@ -129,39 +145,40 @@ def _bounds(image: Image.Image, found: Encoded, config: SourceConfig, notes: lis
     low, high = found.range or natural
     if (low, high) != natural:
         notes.append(f"{kind}: {low:g} is shown black, {high:g} white")
-    return None if (low, high) == natural and kind in ("8-bit values", DEEP) else (low, high)
+    return None if (low, high) == natural and kind == "8-bit values" else (low, high)
 
 
-def _of_values(found: np.ndarray, content: Encoded, config: SourceConfig, size: int, notes: list[str]) -> Image.Image:
-    """The picture of values [H, W(, channels)] that are no Pillow image."""
+def _of_values(
+    found: np.ndarray, content: Encoded, config: SourceConfig, size: int, notes: list[str], transparent: bool = False
+) -> Image.Image:
+    """The picture of values [H, W(, channels)]; of 16 bits, the last of 2 or 4 is alpha where `transparent`."""
     if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] == 0):
         raise Refused(
             f"values of the form {list(found.shape)}, and [height, width] or [height, width, channels] is read"
         )
+    if found.dtype.kind not in values.REAL:
+        raise Refused(f"values of the type {found.dtype}, which are no brightness: save their magnitude, for example")
     natural = values.natural(found)
     low, high = config.range if config.range != "auto" else content.range or natural
     if (low, high) != natural:
         notes.append(f"{values.kind(found)}: {low:g} is shown black, {high:g} white")
+    count = 1 if found.ndim == 2 else found.shape[2]
+    alpha = count - 1 if transparent and count in (2, 4) else 0
+    if config.channels is None:
+        _note_channels(alpha or count, 1 if count < 3 else 3, notes)
+    on_white = max(config.channels or (0,)) < alpha
 
     def strip(box: Box) -> Image.Image:
-        picked = _picked(found[box[1] : box[3]], config.channels)
+        rows = found[box[1] : box[3]]
+        picked = values.picked(rows, config.channels)
         plain = picked.dtype == np.uint8 and (low, high) == (0, 255)
-        return Image.fromarray(picked if plain else values.eight_bit(picked, low, high))
+        shown = Image.fromarray(picked if plain else values.eight_bit(picked, low, high))
+        if not on_white:
+            return shown
+        opaque = Image.fromarray((rows[..., alpha] >> 8).astype(np.uint8))
+        return Image.composite(shown, Image.new(shown.mode, shown.size, "white"), opaque)
 
     return _shrunk((found.shape[1], found.shape[0]), size, strip)
-
-
-def _picked(found: np.ndarray, channels: tuple[int, ...] | None) -> np.ndarray:
-    """The channels to be shown, [H, W] or [H, W, 3]."""
-    count = 1 if found.ndim == 2 else found.shape[2]
-    if channels is None:
-        if count > 4:
-            raise Refused(f"{count} channels: say which are shown, for example `channels: [2, 1, 0]`, or one alone")
-        channels = (0,) if count < 3 else (0, 1, 2)
-    if max(channels) >= count:
-        raise Refused(f"{count} channels, and channels is {list(channels)}: they are counted from 0")
-    stacked = found[..., None] if found.ndim == 2 else found
-    return np.ascontiguousarray(stacked[..., channels[0]] if len(channels) == 1 else stacked[..., list(channels)])
 
 
 def _shrunk(whole: tuple[int, int], size: int, strip: Callable[[Box], Image.Image]) -> Image.Image:
@@ -193,20 +210,18 @@ def _cropped(image: Image.Image, box: Box) -> Image.Image:
 def _eight_bit(image: Image.Image, bounds: Bounds, channels: tuple[int, ...] | None) -> Image.Image:
     """The image in mode L or RGB, on white where it is transparent, with its values between the bounds."""
     alpha = len(image.getbands()) - 1
-    if _transparent(image, bounds) and (channels is None or max(channels) < max(alpha, 1)):
+    if _transparent(image) and (channels is None or max(channels) < max(alpha, 1)):
         image = _on_white(image)
     if bounds is not None or channels is not None:
-        found = array(
-            image if image.mode not in ("P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV") else image.convert("RGB")
-        )
-        picked = _picked(found, channels)
+        plain = image.mode not in ("P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV")
+        picked = values.picked(np.asarray(image if plain else image.convert("RGB")), channels)
         return Image.fromarray(picked if bounds is None else values.eight_bit(picked, *bounds))
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _transparent(image: Image.Image, bounds: Bounds) -> bool:
+def _transparent(image: Image.Image) -> bool:
     """Whether an image has transparency that can be laid on white, which has 8 bits."""
-    if image.mode.startswith(("I", "F")) or (bounds is not None and kind_of(image) == DEEP):
+    if image.mode.startswith(("I", "F")):
         return False
     return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 

@@ -1,5 +1,6 @@
 """Have every image of a source decoded, a window of them at a time, and note what becomes of each."""
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,7 +25,7 @@ class Decoded:
     """What is known of the images whose pixels lie in the file: in its order, their paths; and what was skipped.
 
     `digests`: 16 bytes an image, of its pixels; `hashes`: 8, where near duplicates are looked for. `files`: whether any
-    was read from one, whose order may be chance.
+    was read from one, whose order may be chance. `notes`: what `decode` noted, and of which images, by number.
     `first`: the content of the first one in each of some folders. `places`: what the source itself says of each path,
     empty where that is the path. `renamed`: paths that another image had already, made others.
     """
@@ -35,7 +36,7 @@ class Decoded:
     sizes: Counter[str] = field(default_factory=Counter)
     skipped: list[dict[str, str]] = field(default_factory=list)
     grey: bool = True
-    notes: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, "array[int]"] = field(default_factory=dict)
     files: bool = False
     first: dict[str, bytes] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
@@ -56,10 +57,11 @@ def decode_all(reading: Reading, config: SourceConfig, spool: Spool) -> Decoded:
                 decoded.digests += duplicates.digest(made.pixels.tobytes())
                 if config.near_duplicates is not None:
                     decoded.hashes += near_duplicates.difference_hash(made.pixels)
+                for note in made.notes:
+                    decoded.notes.setdefault(note, array("Q")).append(len(decoded.paths))
                 decoded.paths.append(path)
                 decoded.sizes["{}x{}".format(*made.original)] += 1
                 decoded.grey &= made.grey
-                decoded.notes.update(made.notes)
             progress.total = reading.count  # known once the first file is read
             progress.update(len(window))
     _leave_out_developed(reading, decoded)

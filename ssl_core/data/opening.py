@@ -5,13 +5,15 @@ What is damaged beside a sound picture (EXIF, text chunks, a missing end mark) l
 
 import io
 import struct
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ssl_core.data import dicom, kinds, tiff, values
 from ssl_core.data.memory import MEMORY
@@ -26,16 +28,15 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, once 
 DECODED = 1_700_000_000
 """Bytes that an image may have decoded: 400 megapixels of colours."""
 FEW, SIDE = 2**22, 64
-"""Pixels above which so many rows and columns of them, evenly spaced, are what a range is measured on."""
+"""Values above which so many rows and columns of them, evenly spaced, are what a range is measured on."""
 PLAIN = {"JPEG", "GIF", "WEBP", "AVIF", "HEIF", "ICO", "CUR", "PSD", "ICNS"}
 """Formats that have 8 bits of brightness, so that their values need no range."""
-DEEP = "16-bit colours"
-SAMPLES = 277
-"""The tag of a TIFF's channels, of which Pillow keeps those that are colours."""
+OTHER_ORDER = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
+"""How Pillow's raw modes of 16 bits end, and how where the two bytes are the other way round."""
 
 
 def opened(content: Encoded, channels: tuple[int, ...] | None = None) -> Image.Image | Unread:
-    """A Pillow image whose pixels are not decoded yet, or values of a format that it does not read, unread too.
+    """A Pillow image whose pixels are not decoded yet, or values that it does not read, or not right, unread too.
 
     These also where `channels` are to be shown that Pillow would drop.
     Raises `Refused` with the way out, or what Pillow raises of a damaged file.
@@ -43,8 +44,6 @@ def opened(content: Encoded, channels: tuple[int, ...] | None = None) -> Image.I
     image = _opened(content, channels)
     if decoded_bytes(image) > DECODED:
         raise Refused(f"its pixels are {decoded_bytes(image) / 2**30:.1f} GiB, too many to be decoded: make it smaller")
-    if isinstance(image, Image.Image) and image.mode in ("RGB", "RGBA") and _is_deep(image):
-        image.info[DEEP] = True  # parts of it say so too; Pillow forgets it with the first pixel
     return image
 
 
@@ -69,7 +68,7 @@ def _opened(content: Encoded, channels: tuple[int, ...] | None) -> Image.Image |
         image = Image.open(io.BytesIO(_critical_chunks(content.content)), formats=("PNG",))
     if name == "TIFF":
         tiff.refuse_thumbnail(image)
-        if channels and len(image.getbands()) <= max(channels) < getattr(image, "tag_v2", {}).get(SAMPLES, 1):
+        if tiff.misread(image, channels):
             return tiff.opened(content.content)
     return image
 
@@ -93,7 +92,8 @@ def decoded_bytes(image: Image.Image | Unread) -> int:
     """The memory that an image's pixels take once decoded."""
     if isinstance(image, Unread):
         return image.size
-    return image.width * image.height * {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
+    each = 16 if is_deep(image) else {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
+    return image.width * image.height * each
 
 
 def kind(content: Encoded, channels: tuple[int, ...] | None = None) -> str | None:
@@ -104,8 +104,8 @@ def kind(content: Encoded, channels: tuple[int, ...] | None = None) -> str | Non
         return values.kind(content.content)
     if content.content[:2] == b"\xff\xd8":
         return None
-    if content.content[:4] == b"\x89PNG" and content.content[25:26] not in (b"\0", b"\4"):
-        return DEEP if content.content[24] == 16 else None
+    if content.content[:4] == b"\x89PNG" and content.content[25:26] != b"\0":
+        return "16-bit values" if content.content[24:25] == b"\x10" else None
     try:
         image = opened(content, channels)
         if isinstance(image, Unread):
@@ -117,9 +117,9 @@ def kind(content: Encoded, channels: tuple[int, ...] | None = None) -> str | Non
 
 
 def kind_of(image: Image.Image) -> str | None:
-    """Which kind of values an opened image has; None where they are plain 8 bits."""
-    if DEEP in image.info:
-        return DEEP
+    """Which kind of values an opened image has, before it is loaded; None where they are plain 8 bits."""
+    if is_deep(image):
+        return "16-bit values"
     if image.mode == "L" and image.format not in PLAIN:
         return "8-bit values"
     return {"I": "32-bit values", "F": "floating-point values"}.get(
@@ -128,30 +128,56 @@ def kind_of(image: Image.Image) -> str | None:
 
 
 def sampled(content: Encoded, channels: tuple[int, ...] | None = None) -> np.ndarray:
-    """Some of the values that a range is measured on. Raises what opening and decoding raise."""
+    """Some of the values that are shown, which a range is measured on. Raises what opening and decoding raise."""
     image = opened(content, channels)
     with MEMORY.of(decoded_bytes(image)):
         if isinstance(image, Unread):
-            return values.sampled(image.load())
-        image = loaded(image, content)
-        if image.width * image.height > FEW:
-            image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)  # an array would be all of it once more
-        return values.sampled(array(image))
+            found = image.load()
+        elif is_deep(image):
+            found = colours(image, content)
+        else:
+            image = loaded(image, content)
+            if image.width * image.height > FEW:
+                image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)  # an array would be all of it once more
+            found = np.asarray(image)
+        rows, columns = (max(1, side // SIDE) if found.size > FEW else 1 for side in found.shape[:2])
+        return values.sampled(values.picked(found[::rows, ::columns], channels))
 
 
-def array(image: Image.Image) -> np.ndarray:
-    """The values of an image, [H, W(, channels)]: uint8, uint16, int32 or float32."""
-    made = np.asarray(image)
-    # Pillow keeps the higher byte of each of 16 bits of colours.
-    return made[..., :3].astype(np.uint16) * 257 if kind_of(image) == DEEP else made
-
-
-def _is_deep(image: Image.Image) -> bool:
-    tags = getattr(image, "tag_v2", None)
-    if tags is not None:
-        return max(tags.get(258, (8,))) > 8
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has colours of 16 bits, or grey and transparency of a PNG."""
     tiles = getattr(image, "tile", [])
-    return image.format == "PNG" and bool(tiles) and "16" in str(tiles[0][3])
+    return image.mode in ("RGB", "RGBA") and bool(tiles) and _raw_mode(tiles[0][3])[-4:] in OTHER_ORDER
+
+
+def colours(image: Image.Image, content: Encoded) -> np.ndarray:
+    """All 16 bits of an image that `is_deep`, uint16 [H, W, channels], grey and transparency as two.
+
+    Pillow keeps the higher byte of each value: so the file is read twice, with the order of its bytes turned once.
+    """
+    assert isinstance(content.content, bytes)
+    file = _critical_chunks(content.content) if image.format == "PNG" else content.content
+    again = Image.open(io.BytesIO(file), formats=(image.format or "",))
+    assert isinstance(again, ImageFile.ImageFile)
+    if _raw_mode(again.tile[0].args) == "LA;16B":
+        again.tile = [tile._replace(args="RGBA") for tile in again.tile]  # as four bytes
+        return np.asarray(again).view(">u2").astype(np.uint16)
+    again.tile = [tile._replace(args=_turned(tile.args)) for tile in again.tile]
+    made = np.asarray(loaded(image, content)).astype(np.uint16)
+    made <<= 8
+    made |= np.asarray(again)
+    return made
+
+
+def _raw_mode(args: Any) -> str:
+    """How the bytes of a file lie, of what Pillow gives a decoder: `RGB;16B`."""
+    return str(args if isinstance(args, str) else args[0] if args else "")
+
+
+def _turned(args: Any) -> Any:
+    mode = _raw_mode(args)
+    turned = mode[:-4] + OTHER_ORDER[mode[-4:]]
+    return turned if isinstance(args, str) else (turned, *args[1:])
 
 
 @cache

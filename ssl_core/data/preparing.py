@@ -81,7 +81,10 @@ def _written(
             np.save(folder / f"{split}_{key}.npy", values[index])
         counts[split] = _counted(found, rows) | {"sha256": digest.hexdigest()}
     train = found.splits == TRAIN
-    card = _card(name, reading, config, decoded, found, counts, _moments(spool, order[train]))
+    place = np.argsort(order)  # in `paths`, of each image in the spool
+    notes = {note: np.sort(place[these]) for note, these in decoded.notes.items()}
+    noted = remarks.noted(notes, paths, found.labels, found.classes)
+    card = _card(name, reading, config, decoded, found, counts, _moments(spool, order[train]), noted)
     (folder / "card.json").write_text(json.dumps(card.written(), indent=2) + "\n")
     sheet = contact_sheet(spool.images(), order[train], found.labels[train], card, decoded.first, config.fit == "crop")
     sheet.save(folder / "contact_sheet.png")
@@ -116,10 +119,8 @@ def _counted(found: Assigned, rows: np.ndarray) -> dict[str, Any]:
     labels = found.labels[rows]
     labels = labels[targets.known(labels)]
     match targets.target(labels):
-        case "class":
-            return {"count": len(rows), "per_class": np.bincount(labels, minlength=len(found.classes)).tolist()}
-        case "labels":
-            return {"count": len(rows), "per_class": (labels == 1).sum(axis=0).tolist()}
+        case "class" | "labels":
+            return {"count": len(rows), "per_class": targets.per_class(labels, len(found.classes)).tolist()}
         case "number":
             which = ("least", "greatest", "mean", "std")
             said = [float(of(labels)) for of in (np.min, np.max, np.mean, np.std)] if len(labels) else []
@@ -139,8 +140,9 @@ def _card(
     found: Assigned,
     counts: dict[str, dict[str, Any]],
     moments: tuple[tuple[float, float, float], tuple[float, float, float]],
+    noted: tuple[list[str], list[str]],
 ) -> Card:
-    """What the prepared images are, and what became of the others."""
+    """What the prepared images are, what became of the others, and what was `noted` and warned of."""
     left_out = remarks.without_tables(reading.left_out, found.tables) | found.left_out
     unseen = {
         split: [found.classes[i] for i, count in enumerate(counts[split]["per_class"]) if not count]
@@ -153,7 +155,6 @@ def _card(
             f"{len(decoded.renamed):,} paths read like that of another image, and have a number now: "
             f"{remarks.named(decoded.renamed)}"
         )
-    noted, loud = remarks.noted(decoded.notes, len(decoded.paths))
     hints = remarks.hints(unread, by_folders=config.labels == "folders" and not found.tables)
     return Card(
         name=name, image_size=config.image_size, classes=found.classes, splits=counts, mean=moments[0], std=moments[1],
@@ -165,8 +166,8 @@ def _card(
         },
         left_out={why: {"count": len(files), "files": files[:LISTED]} for why, files in left_out.items()},
         unseen={split: classes for split, classes in unseen.items() if classes},
-        notes=[*found.notes, *reading.remarks, *noted, *hints],
-        warnings=[*found.warnings, *reading.warnings, *loud],
+        notes=[*found.notes, *reading.remarks, *noted[0], *hints],
+        warnings=[*found.warnings, *reading.warnings, *noted[1]],
         duplicates={"in two splits": alike.leaks, "in two classes": alike.classes, "copies": alike.extra}
         | ({} if alike.near is None else {"nearly in two splits": alike.near}),
         groups=found.groups, target=targets.target(found.labels),

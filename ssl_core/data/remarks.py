@@ -1,9 +1,11 @@
 """What was read, what was not, and what was noted, in sentences for who has never seen these images."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
+
+from ssl_core.data import targets
 from ssl_core.data.decode import CROWDED, CUT, NEARLY_CONSTANT
 from ssl_core.data.source import Reading
 from ssl_core.data.spellings import clean
@@ -17,18 +19,28 @@ LOUD = {
     "`range: [black, white]` says which values are shown",
     CROWDED: "look at contact_sheet.png; `range: [black, white]` says which values are shown",
 }
-"""What is said only where it holds for most images, and then is a warning."""
+"""What is a warning where it holds for most images, or for all of a class, and what to do then."""
 EMPTY = "folders without an image that could be read"
 
 
-def noted(notes: Counter[str], count: int) -> tuple[list[str], list[str]]:
-    """What `decode` noted of `count` images, by how many each was noted of; apart, what is a warning."""
+def noted(
+    notes: Mapping[str, np.ndarray], paths: Sequence[str], labels: np.ndarray, classes: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """What `decode` noted of images, by the places in `paths` of those it was noted of; apart, what is a warning."""
     said, warnings = [], []
-    for note, of in sorted(notes.items(), key=lambda item: (-item[1], item[0])):
+    every = targets.per_class(labels, len(classes))
+    for note, places in sorted(notes.items(), key=lambda item: (-len(item[1]), item[0])):
+        of = f"{len(places):,} of {len(paths):,} images"
+        whole = np.flatnonzero((targets.per_class(labels[places], len(classes)) == every) & (every > 0))
         if note not in LOUD:
-            said.append(f"{of:,} of {count:,} images: {note}")
-        elif of > count / 2:
-            warnings.append(f"{of:,} of {count:,} images: {note}: {LOUD[note]}")
+            said.append(f"{of}: {note}")
+        elif len(places) > len(paths) / 2:
+            warnings.append(f"{of}: {note}: {LOUD[note]}")
+        elif len(whole):
+            these = f"the class{'es' * (len(whole) > 1)} {named([classes[int(i)] for i in whole])}"
+            warnings.append(f"{of}, among them all of {these}: {note}: {LOUD[note]}")
+        else:
+            said.append(f"{of}: {note} ({named([paths[int(i)] for i in places])})")
     return said, warnings
 
 

@@ -31,6 +31,17 @@ def known(labels: np.ndarray) -> np.ndarray:
             return labels >= 0
 
 
+def per_class(labels: np.ndarray, classes: int) -> np.ndarray:
+    """How many images each class or label has: int64 [classes]; none of numbers."""
+    match target(labels):
+        case "class":
+            return np.bincount(labels[labels >= 0], minlength=classes)
+        case "labels":
+            return (labels == 1).sum(axis=0)
+        case "number":
+            return np.zeros(classes, np.int64)
+
+
 def codes(labels: np.ndarray) -> np.ndarray:
     """One number for all that are labelled alike, -1 for none: int64 [N]; classes are their own."""
     if target(labels) == "class":

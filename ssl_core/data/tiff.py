@@ -1,4 +1,4 @@
-"""TIFF of more channels than colours, where tifffile is installed (`pip install tifffile`); RAW that is called .tif."""
+"""TIFF that Pillow does not read, or not right, where tifffile is installed; RAW that is called .tif."""
 
 import io
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from ssl_core.data.values import Unread
 from ssl_core.errors import Refused
 
 SUBFILE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
+BITS, PHOTOMETRIC, SAMPLES, PLANES, EXTRA, FORM = 258, 262, 277, 284, 338, 339
 
 
 def opened(content: bytes) -> Unread:
@@ -29,6 +30,7 @@ def opened(content: bytes) -> Unread:
     def load() -> np.ndarray:
         with _refusing_damage():
             made = np.asarray(page.asarray())
+        made = made.astype(np.uint8) * 255 if made.dtype == bool else made
         return np.moveaxis(made, 0, -1) if made.ndim == 3 and page.planarconfig == 2 else made
 
     return Unread(load, page.nbytes, several)
@@ -40,6 +42,26 @@ def _refusing_damage() -> Iterator[None]:
         yield
     except Exception as error:  # tifffile and its decoders raise of all kinds
         raise Refused(f"TIFF that tifffile cannot read ({type(error).__name__}: {error})") from None
+
+
+def channels(image: Image.Image) -> int:
+    """How many channels a TIFF has, of which Pillow may have dropped some; 0 of another format."""
+    return getattr(image, "tag_v2", {}).get(SAMPLES, 0)
+
+
+def misread(image: Image.Image, shown: tuple[int, ...] | None) -> bool:
+    """Whether Pillow makes other values of a TIFF than it has, or drops channels that are to be `shown`; by its head.
+
+    It mixes the bytes of 16-bit colours that lie plane by plane, divides those by the transparency that they are
+    multiplied with, and takes signed 8 bits for unsigned ones, and unsigned 32 for signed.
+    """
+    tags = getattr(image, "tag_v2", {})
+    bits = max(tags.get(BITS, (1,)))
+    if shown and len(image.getbands()) <= max(shown) < channels(image):
+        return True
+    if tags.get(PHOTOMETRIC) == 2:
+        return bits > 8 and (tags.get(PLANES) == 2 or tags.get(EXTRA) == (1,))
+    return channels(image) in (0, 1) and (bits, max(tags.get(FORM, (1,)))) in ((8, 2), (32, 1))
 
 
 def refuse_thumbnail(image: Image.Image) -> None:

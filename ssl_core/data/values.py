@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_core.data.source import Encoded
+from ssl_core.errors import Refused
 
 SAMPLE = 256
 """Images that the range is measured on."""
 PIXELS = 4096
-"""Values of each that are looked at, evenly spaced."""
+"""Pixels of each that are looked at, evenly spaced."""
 CLASSES = 15
 """Where the 8-bit values of no sampled image are above, they are numbers of classes, and no brightness."""
-
+REAL = "uif"
+"""The kinds of numbers, as numpy names them, that are shown: whole ones and floating-point ones."""
 FAR = 2
 """How much further than all others are apart a value lies that is a mark, and no brightness."""
 
@@ -38,7 +40,9 @@ class Unread:
 
 
 def kind(values: np.ndarray) -> str | None:
-    """What values of this type are called; None of plain colours, [H, W, channels] of 8 bits."""
+    """What values of this type are called; None of plain colours, [H, W, channels] of 8 bits, or no real numbers."""
+    if values.dtype.kind not in REAL:
+        return None
     if values.dtype.kind == "f":
         return "floating-point values"
     if values.dtype == np.uint8 and values.ndim == 3 and values.shape[2] > 1:
@@ -53,9 +57,23 @@ def natural(values: np.ndarray) -> tuple[float, float]:
     return 0.0, 255.0 if values.dtype.itemsize == 1 else 65535.0
 
 
+def picked(found: np.ndarray, channels: tuple[int, ...] | None) -> np.ndarray:
+    """The channels to be shown, [H, W] or [H, W, 3]."""
+    count = 1 if found.ndim == 2 else found.shape[2]
+    if channels is None:
+        if count > 4:
+            raise Refused(f"{count} channels: say which are shown, for example `channels: [2, 1, 0]`, or one alone")
+        channels = (0,) if count < 3 else (0, 1, 2)
+    if max(channels) >= count:
+        raise Refused(f"{count} channels, and channels is {list(channels)}: they are counted from 0")
+    stacked = found[..., None] if found.ndim == 2 else found
+    return np.ascontiguousarray(stacked[..., channels[0]] if len(channels) == 1 else stacked[..., list(channels)])
+
+
 def sampled(values: np.ndarray) -> np.ndarray:
-    """About `PIXELS` finite values of an image, evenly spaced: an array of their own, which keeps no image."""
-    flat = values.flat[:: max(1, values.size // PIXELS)]
+    """The finite values of about `PIXELS` pixels of an image, evenly spaced: in an array that keeps no image."""
+    pixels = values.reshape(values.shape[0] * values.shape[1], -1)  # so that no channel is left out
+    flat = pixels[:: max(1, len(pixels) // PIXELS)].flatten()
     return flat[np.isfinite(flat)] if flat.dtype.kind == "f" else flat
 
 
