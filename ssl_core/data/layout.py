@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ssl_core.data import spellings, structure
+from ssl_core.data.levels import Folder
 from ssl_core.data.spellings import TRAIN, UNLABELLED
-from ssl_core.data.structure import Folder, Kind, Place
+from ssl_core.data.structure import Kind, Place
 from ssl_core.errors import Refused
 
 DATED = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")

@@ -9,16 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from ssl_core.data import spellings
+from ssl_core.data import levels, spellings
+from ssl_core.data.levels import Folder, Rest
 from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, split_of
 from ssl_core.errors import Refused
 
-Folder = tuple[str, ...]
-"""The parts of a path but for its file's name."""
 Kind = Literal["split/class", "class/split", "class", "flat"]
 """What the folders are, from the top: `layout` of a data set in params.yaml."""
-Rest = dict[Folder, Folder]
-"""Of each folder, the parts that have not been read yet."""
 SIDE = "masks, labels and the like beside the images"
 Cell = tuple[Any, ...] | float | None
 """A list or a number, as a source has it."""
@@ -77,22 +74,13 @@ def read(counts: Mapping[Folder, int], layout: Kind | None = None, labelled: boo
         _splits_alone(tree, rest)
         return tree
     how = {None: _guess, "flat": _flat, "class": _classes, "split/class": _splits, "class/split": _class_splits}
-    how[layout](tree, without_common(rest, splits_too=layout in ("class", "class/split")))
+    how[layout](tree, levels.without_common(rest, splits_too=layout in ("class", "class/split")))
     return tree
-
-
-def without_common(rest: Rest, splits_too: bool = False) -> Rest:
-    """Without the leading folders that all share, unless they are splits."""
-    while rest and all(rest.values()) and len(tops := _tops(rest)) == 1:
-        if split_of(next(iter(tops))) and not splits_too:
-            break
-        rest = _below(rest)
-    return rest
 
 
 def _guess(tree: Tree, rest: Rest) -> None:
     """Read a tree of which nobody has said what it is."""
-    tops = _tops(rest)
+    tops = levels.tops(rest)
     splits = [top for top in tops if _is_split(top)]
     without = [top for top in tops if split_of(top) == UNLABELLED and "label" in top.casefold()]
     images = [top for top in tops if spellings.is_images(top) or spellings.is_labelled(top)]
@@ -109,13 +97,13 @@ def _guess(tree: Tree, rest: Rest) -> None:
             )
         _splits(tree, rest)
     elif without and len(tops) > len(without):
-        tree.put(_of(rest, without), Place(UNLABELLED))
-        tree.put(_of(rest), Place(UNLABELLED))
-        _guess(tree, _within(rest, [top for top in tops if top not in without]))
+        tree.put(levels.of(rest, without), Place(UNLABELLED))
+        tree.put(levels.of(rest), Place(UNLABELLED))
+        _guess(tree, levels.within(rest, [top for top in tops if top not in without]))
     elif len(images) == 1 and (len(tops) > 1 or () in rest.values()) and _are_side([*tops], but=images):
-        tree.put(_of(rest), Place(why=f"outside the folder {clean(images[0])}, which holds the images"))
-        tree.put(_of(rest, [top for top in tops if top not in images]), Place(why=SIDE))
-        _guess(tree, _within(rest, images))
+        tree.put(levels.of(rest), Place(why=f"outside the folder {clean(images[0])}, which holds the images"))
+        tree.put(levels.of(rest, [top for top in tops if top not in images]), Place(why=SIDE))
+        _guess(tree, levels.within(rest, images))
     elif len(pieces) > 1 and _are_side([*tops], but=pieces):
         _pool(tree, rest, pieces)
     elif not tops:
@@ -124,7 +112,7 @@ def _guess(tree: Tree, rest: Rest) -> None:
         _class_splits(tree, rest)
     else:
         rest = _without_mirrors(tree, rest)
-        _refuse_repeated(tree, rest, _tops(rest))
+        _refuse_repeated(tree, rest, levels.tops(rest))
         _classes(tree, rest)
 
 
@@ -133,9 +121,9 @@ def _pool(tree: Tree, rest: Rest, pieces: Collection[str]) -> None:
     names = {tuple(spellings.words(piece)) for piece in pieces}
     if len(names) > 1 or any("fold" in piece.casefold() for piece in pieces):
         _refuse_repeated(tree, rest, pieces)
-    tree.put(_of(rest, [top for top in _tops(rest) if top not in pieces]), Place(why=SIDE))
+    tree.put(levels.of(rest, [top for top in levels.tops(rest) if top not in pieces]), Place(why=SIDE))
     tree.notes.append(f"{tree.named(rest, pieces)} are read as one folder: if these are classes, say layout: class")
-    _guess(tree, without_common({f: parts[1:] for f, parts in rest.items() if not parts or parts[0] in pieces}))
+    _guess(tree, levels.without_common({f: parts[1:] for f, parts in rest.items() if not parts or parts[0] in pieces}))
 
 
 def _refuse_repeated(tree: Tree, rest: Rest, tops: Collection[str]) -> None:
@@ -182,10 +170,9 @@ def _flat(tree: Tree, rest: Rest) -> None:
 def _classes(tree: Tree, rest: Rest) -> None:
     """Folders of classes; what lies beside them has no label."""
     tree.kind = "class"
-    tree.put(_of(rest), Place(UNLABELLED))
+    tree.put(levels.of(rest), Place(UNLABELLED))
     deeper = set()
-    for top in _tops(rest):
-        inside = {folder: parts[1:] for folder, parts in rest.items() if parts[:1] == (top,)}
+    for top, inside in levels.each(rest).items():
         tree.put(inside, Place(TRAIN, top))
         deeper |= {(top, parts[0]) for parts in _without_side(tree, inside).values() if parts}
     if deeper:
@@ -217,11 +204,11 @@ def _splits(tree: Tree, rest: Rest) -> None:
             tree.places[folder] = Place(why="outside the folders of the splits")
     if TRAIN not in within:
         raise Refused(
-            f"of the splits there is {tree.named(rest, _tops(rest))} and no train: add a folder train, or layout: "
-            "class or flat to this data set if this is no split"
+            f"of the splits there is {tree.named(rest, levels.tops(rest))} and no train: add a folder train, or "
+            "layout: class or flat to this data set if this is no split"
         )
     within = {split: _unwrapped(tree, inside, split) for split, inside in within.items()}
-    tops = {split: _tops(within.get(split, {})) for split in (TRAIN, VAL, TEST)}
+    tops = {split: levels.tops(within.get(split, {})) for split in (TRAIN, VAL, TEST)}
     if max(map(len, tops.values())) <= 1:
         for split, inside in within.items():
             tree.put(inside, Place(split))
@@ -233,7 +220,7 @@ def _splits(tree: Tree, rest: Rest) -> None:
 
 def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> None:
     """Say what one split's folders are, where others have the classes `known` in train."""
-    tops = {clean(top).casefold() for top in _tops(inside)}
+    tops = {clean(top).casefold() for top in levels.tops(inside)}
     if split != TRAIN and known and not tops & known and len(tops) <= 1:
         total = sum(tree.counts[folder] for folder in inside)
         tree.put(inside, Place(why=f"the {split} split has no labels"))
@@ -255,24 +242,24 @@ def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
     """A split's folders without one that holds all of its images and is no class: train/train, train/images."""
     while True:
         inside = _without_side(tree, inside)
-        tops = _tops(inside)
+        tops = levels.tops(inside)
         without = [top for top in tops if split == TRAIN and split_of(top) == UNLABELLED]
         if without and all(spellings.is_labelled(top) for top in tops.difference(without)):
-            tree.put(_of(inside, without), Place(UNLABELLED))
+            tree.put(levels.of(inside, without), Place(UNLABELLED))
             inside = {folder: parts for folder, parts in inside.items() if not parts or parts[0] not in without}
-            tops = _tops(inside)
+            tops = levels.tops(inside)
         wrapped = len(tops) == 1 and () not in inside.values()
         if not (wrapped and all(_says_nothing(top, split) for top in tops)):
             return inside
-        inside = _below(inside)
+        inside = levels.below(inside)
 
 
 def _without_side(tree: Tree, inside: Rest) -> Rest:
     """Without masks and the like, which are left out where a folder of images stands beside them."""
-    tops = _tops(inside)
+    tops = levels.tops(inside)
     if not any(spellings.is_images(top) for top in tops):
         return inside
-    side = _of(inside, [top for top in tops if spellings.is_side(top)])
+    side = levels.of(inside, [top for top in tops if spellings.is_side(top)])
     tree.put(side, Place(why=SIDE))
     inside = {folder: parts for folder, parts in inside.items() if folder not in side}
     return {folder: parts[1:] if parts and spellings.is_images(parts[0]) else parts for folder, parts in inside.items()}
@@ -280,10 +267,10 @@ def _without_side(tree: Tree, inside: Rest) -> Rest:
 
 def _without_mirrors(tree: Tree, rest: Rest) -> Rest:
     """Without masks that have the classes' folders once more. Raises `Refused` for folders that can be no classes."""
-    tops = _tops(rest)
+    tops = levels.tops(rest)
     below = {top: {parts[1] for parts in rest.values() if len(parts) > 1 and parts[0] == top} for top in tops}
     mirrors = [top for top in tops if spellings.is_side(top) and below[top] and below[top] <= tops - {top}]
-    tree.put(_of(rest, mirrors), Place(why=SIDE))
+    tree.put(levels.of(rest, mirrors), Place(why=SIDE))
     rest = {folder: parts for folder, parts in rest.items() if parts[:1] not in [(top,) for top in mirrors]}
     odd = [top for top in tops if top not in mirrors and (spellings.is_no_class(top) or spellings.is_of_a_project(top))]
     if odd and len(tops) > 1:
@@ -298,7 +285,7 @@ def _without_mirrors(tree: Tree, rest: Rest) -> Rest:
 
 def _splits_in_classes(tree: Tree, rest: Rest) -> bool:
     """Whether each folder at the top has splits of its own. Raises `Refused` where some folders have and some not."""
-    tops = _tops(rest)
+    tops = levels.tops(rest)
     within: dict[Folder, set[str]] = defaultdict(set)
     for parts in rest.values():
         for depth in range(1, len(parts)):
@@ -334,22 +321,3 @@ def _is_split(name: str) -> bool:
 
 def _are_side(tops: Collection[str], but: Collection[str]) -> bool:
     return all(spellings.is_side(top) for top in tops if top not in but)
-
-
-def _tops(rest: Rest) -> set[str]:
-    return {parts[0] for parts in rest.values() if parts}
-
-
-def _of(rest: Rest, tops: Collection[str] | None = None) -> list[Folder]:
-    """The folders below some at the top; without these, those that are at the top themselves."""
-    if tops is None:
-        return [folder for folder, parts in rest.items() if not parts]
-    return [folder for folder, parts in rest.items() if parts and parts[0] in tops]
-
-
-def _within(rest: Rest, tops: Collection[str]) -> Rest:
-    return without_common({folder: rest[folder] for folder in _of(rest, tops)})
-
-
-def _below(rest: Rest) -> Rest:
-    return {folder: parts[1:] for folder, parts in rest.items()}
