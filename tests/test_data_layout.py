@@ -109,6 +109,15 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
         ([f"{top}/{name}" for top in ("tr", "te") for name in "abc"], r"same folders in them \(a, b, c\)"),
         ([f"fold_{i}/{name}" for i in (1, 2) for name in "ab"], r"give the path of one of them"),
         ([f"{top}/{name}" for top in ("rgb", "photos") for name in "ab"], r"which of both are the classes"),
+        (
+            [f"{top}/{split}/{name}" for top in ("cv1", "cv2") for split in ("train", "test") for name in "ab"],
+            r"have the same folders in them \(a, b\).* give the path of one of them, or .* layout: class/split if",
+        ),
+        ([f"split_{i}/{split}" for i in (1, 2) for split in ("train", "test")], r"in them \(test, train\)"),
+        ([f"{top}/images/{name}" for top in ("amazon", "dslr") for name in "ab"], r"same folders in them \(a, b\)"),
+        ([f"{top}{name}" for top in ("Plant/", "plant/Plant/") for name in "ab"], r"same folders in them \(a, b\)"),
+        (["Yes", "No", "tumor/yes", "tumor/no"], r"the folder tumor \(6\) has folders .* beside it \(no, yes\)"),
+        (["yes", "no", "tumor/data/yes", "tumor/data/no"], "give the path of tumor, or add layout: class"),
     ],
 )
 def test_what_contradicts_is_refused_with_what_was_seen_and_a_way_out(folders: list[str], said: str) -> None:

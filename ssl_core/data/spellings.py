@@ -29,6 +29,8 @@ COUNTED = _words("of shard shards part parts chunk chunks")
 """Words beside the numbers of files that hold a data set in pieces."""
 IMAGES = _words("image images img imgs picture pictures pics photo photos jpeg jpg png rgb frame frames")
 PIECES = _words("part parts fold folds batch batches chunk chunks shard shards split subset")
+DEALT = _words("fold folds split subset")
+"""Pieces that may hold the same images once more, dealt out otherwise."""
 SIDE = _words(
     "mask masks gt groundtruth annotation annotations annot annots label labels segmentation "
     "segmentations trimap trimaps bbox bboxes landmark landmarks depth xml xmls meta metadata thumbnail "
@@ -99,6 +101,11 @@ def is_piece(name: str) -> bool:
     """Whether a folder is one of several that only a number tells apart, and no class: `part_1`, `images_002`."""
     said = {word for word in words(name) if word not in FILLING - {"split", "subset"}}
     return bool(said) and said <= PIECES | IMAGES and any(letter.isdigit() for letter in name)
+
+
+def is_dealt(name: str) -> bool:
+    """Whether a piece may hold the images of another one too: `fold_1`."""
+    return not DEALT.isdisjoint(words(name))
 
 
 def is_side(name: str) -> bool:

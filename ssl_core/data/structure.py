@@ -109,6 +109,7 @@ def _guess(tree: Tree, rest: Rest) -> None:
     elif not tops:
         _flat(tree, rest)
     elif _splits_in_classes(tree, rest):
+        _refuse_repeated(tree, rest, tops, "class/split")
         _class_splits(tree, rest)
     else:
         rest = _without_mirrors(tree, rest)
@@ -119,27 +120,44 @@ def _guess(tree: Tree, rest: Rest) -> None:
 def _pool(tree: Tree, rest: Rest, pieces: Collection[str]) -> None:
     """Read folders that are called images, or differ in a number alone, as one."""
     names = {tuple(spellings.words(piece)) for piece in pieces}
-    if len(names) > 1 or any("fold" in piece.casefold() for piece in pieces):
+    if len(names) > 1 or any(map(spellings.is_dealt, pieces)):
         _refuse_repeated(tree, rest, pieces)
     tree.put(levels.of(rest, [top for top in levels.tops(rest) if top not in pieces]), Place(why=SIDE))
     tree.notes.append(f"{tree.named(rest, pieces)} are read as one folder: if these are classes, say layout: class")
     _guess(tree, levels.without_common({f: parts[1:] for f, parts in rest.items() if not parts or parts[0] in pieces}))
 
 
-def _refuse_repeated(tree: Tree, rest: Rest, tops: Collection[str]) -> None:
-    """Raise `Refused` where several folders have the same ones below them: these are the classes rather, or splits."""
-    below: dict[str, set[str]] = defaultdict(set)
-    for parts in rest.values():
-        if len(parts) > 1 and parts[0] in tops and not (spellings.is_images(parts[1]) or spellings.is_side(parts[1])):
-            below[parts[0]].add(parts[1])
+def _refuse_repeated(tree: Tree, rest: Rest, tops: Collection[str], kind: Kind = "class") -> None:
+    """Raise `Refused` where several folders have the same ones below them: these are the classes rather, or splits.
+
+    So it is where one has in it once more what stands beside it. With `kind` "class/split" it is below the splits.
+    """
+    below: dict[str, set[str]] = {}
+    for top, inside in levels.each({folder: rest[folder] for folder in levels.of(rest, tops)}).items():
+        inside = levels.below(inside) if kind == "class/split" else inside
+        kept = {folder: parts for folder, parts in inside.items() if not parts or not spellings.is_side(parts[0])}
+        # A folder that holds all of the others says nothing: amazon/images/mug.
+        names = levels.tops(levels.without_common(kept))
+        below[top] = {name for name in names if not spellings.is_images(name)}
+    for top, names in below.items():
+        twice = _alike(names) & _alike(below)
+        if len(twice) > 1:
+            raise Refused(
+                f"the folder {tree.named(rest, [top])} has folders in it that are named like those beside it "
+                f"({', '.join(sorted(twice)[:3])}): take one of both out, or give the path of {clean(top)}, or add "
+                f"layout: {kind} to this data set if it is a class"
+            )
     often = Counter(name for names in below.values() for name in names)
     again = {name for name, count in often.items() if count > 1}
     holding = [top for top, names in below.items() if len(names & again) > 1]
     if len(holding) > 1:
+        splits = kind == "class/split" or any(map(_is_split, again))
+        others = "" if splits else ", labels: none if neither are"
         raise Refused(
             f"the folders {tree.named(rest, holding)} have the same folders in them ({', '.join(sorted(again)[:3])}), "
-            "so that it is not known which of both are the classes: give the path of one of them, or rename them to "
-            "train and test, or add to this data set layout: class if they are the classes, labels: none if neither are"
+            "so that it is not known which of both are the classes: give the path of one of them, or "
+            f"{'' if splits else 'rename them to train and test, or '}add to this data set layout: {kind} if they are "
+            f"the classes{others}"
         )
 
 
@@ -313,6 +331,11 @@ def _splits_in_classes(tree: Tree, rest: Rest) -> bool:
 def _says_nothing(name: str, split: str) -> bool:
     """Whether a folder's name says nothing beside that its images are of this split."""
     return spellings.is_images(name) or spellings.is_labelled(name) or split_of(name) == split
+
+
+def _alike(names: Iterable[str]) -> set[str]:
+    """Names without the difference of small and capital letters."""
+    return {clean(name).casefold() for name in names}
 
 
 def _is_split(name: str) -> bool:
