@@ -118,6 +118,7 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
         ([f"{top}{name}" for top in ("Plant/", "plant/Plant/") for name in "ab"], r"same folders in them \(a, b\)"),
         (["Yes", "No", "tumor/yes", "tumor/no"], r"the folder tumor \(6\) has folders .* beside it \(no, yes\)"),
         (["yes", "no", "tumor/data/yes", "tumor/data/no"], "give the path of tumor, or add layout: class"),
+        (["test", "extra/a", "extra/b"], "rename one to train, or give the path of one of them, or .* layout: class"),
     ],
 )
 def test_what_contradicts_is_refused_with_what_was_seen_and_a_way_out(folders: list[str], said: str) -> None:
@@ -125,6 +126,13 @@ def test_what_contradicts_is_refused_with_what_was_seen_and_a_way_out(folders: l
         places(*folders)
     assert len(places(*folders, kind="flat")) == len(folders)
     assert all(split == "train" for split, _ in places(*folders, kind="class").values())
+
+
+def test_of_splits_alone_those_that_are_named_so_are_said_to_lack_train() -> None:
+    with pytest.raises(Refused, match=r"of the splits there is test \(3\) and no train"):
+        places("test", "extra/a", "extra/b", kind="split/class")
+    with pytest.raises(Refused, match="of the splits there is nothing and no train"):
+        places("a", "b", kind="split/class")
 
 
 def test_spellings_of_a_class_are_one_class_where_no_split_has_both() -> None:

@@ -90,10 +90,13 @@ def _guess(tree: Tree, rest: Rest) -> None:
     if splits:
         others = [top for top in tops if not split_of(top) and not spellings.is_side(top)]
         if others:
+            way = "add layout: split/class to this data set to read the splits alone, or layout: class"
+            if TRAIN not in map(split_of, splits):
+                way = "rename one to train, or give the path of one of them, or add to this data set layout: class"
             raise Refused(
                 f"some folders are named like splits ({tree.named(rest, splits)}) and others are not "
-                f"({tree.named(rest, others)}), so that it is not known what the classes are: add layout: split/class "
-                "to this data set to read the splits alone, or layout: class if all of these are classes"
+                f"({tree.named(rest, others)}), so that it is not known what the classes are: {way} if all of these "
+                "are classes"
             )
         _splits(tree, rest)
     elif without and len(tops) > len(without):
@@ -221,8 +224,9 @@ def _splits(tree: Tree, rest: Rest) -> None:
         else:
             tree.places[folder] = Place(why="outside the folders of the splits")
     if TRAIN not in within:
+        found = [top for top in levels.tops(rest) if split_of(top)]
         raise Refused(
-            f"of the splits there is {tree.named(rest, levels.tops(rest))} and no train: add a folder train, or "
+            f"of the splits there is {tree.named(rest, found) or 'nothing'} and no train: add a folder train, or "
             "layout: class or flat to this data set if this is no split"
         )
     within = {split: _unwrapped(tree, inside, split) for split, inside in within.items()}
