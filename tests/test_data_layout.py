@@ -64,6 +64,12 @@ CASES: dict[str, dict[str, tuple[str, str | None]]] = {
     "flat test": {"train/a": ("train", "a"), "train/b": ("train", "b"), "test": (OUT, None)},
     "images and masks": {"images": ("train", None), "masks": (OUT, None)},
     "images/train": {"images/train": ("train", None), "images/val": ("val", None), "labels/train": (OUT, None)},
+    "masks within classes of splits": {
+        "train/a/images": ("train", "a"),
+        "train/a/masks": (OUT, None),
+        "train/b": ("train", "b"),
+        "test/a": ("test", "a"),
+    },
     "masks within classes": {"a/images": ("train", "a"), "a/masks": (OUT, None), "b/images": ("train", "b")},
     "mirrored masks": {"a": ("train", "a"), "b": ("train", "b"), "masks/a": (OUT, None), "masks/b": (OUT, None)},
     "mask as a class": {"mask": ("train", "mask"), "no_mask": ("train", "no_mask")},
@@ -126,6 +132,20 @@ def test_what_contradicts_is_refused_with_what_was_seen_and_a_way_out(folders: l
         places(*folders)
     assert len(places(*folders, kind="flat")) == len(folders)
     assert all(split == "train" for split, _ in places(*folders, kind="class").values())
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (["a/x", "a/y", "b"], ["the folders at the top; those below (2, the first a/x)"]),
+        (["train/a/x", "train/b", "test/a/x", "test/a/y"], ["the folders below the splits; those below (2, the first"]),
+        (["train/a", "train/b/images", "train/b/masks"], []),
+    ],
+)
+def test_what_a_tree_is_taken_for_is_said_where_it_could_be_more(folders: list[str], said: list[str]) -> None:
+    notes = structure.read(Counter({tuple(folder.split("/")): 3 for folder in folders})).notes
+    assert len(notes) == len(said)
+    assert all(part in note for part, note in zip(said, notes, strict=True))
 
 
 def test_of_splits_alone_those_that_are_named_so_are_said_to_lack_train() -> None:

@@ -192,14 +192,23 @@ def _classes(tree: Tree, rest: Rest) -> None:
     """Folders of classes; what lies beside them has no label."""
     tree.kind = "class"
     tree.put(levels.of(rest), Place(UNLABELLED))
-    deeper = set()
+    deeper: set[tuple[str, str]] = set()
     for top, inside in levels.each(rest).items():
-        tree.put(inside, Place(TRAIN, top))
-        deeper |= {(top, parts[0]) for parts in _without_side(tree, inside).values() if parts}
+        deeper |= {(top, one) for one in _put_class(tree, inside, Place(TRAIN, top))}
+    _note_deeper(tree, "at the top", deeper)
+
+
+def _put_class(tree: Tree, inside: Rest, place: Place) -> set[str]:
+    """Say what the folders of a class are, but for masks; returned are those in it, which are not told apart."""
+    tree.put(inside, place)
+    return levels.tops(_without_side(tree, inside))
+
+
+def _note_deeper(tree: Tree, where: str, deeper: set[tuple[str, str]]) -> None:
     if deeper:
         first = "/".join(map(clean, min(deeper)))
         tree.notes.append(
-            f"the classes are the folders at the top; those below ({len(deeper)}, the first {first}) are not told apart"
+            f"the classes are the folders {where}; those below ({len(deeper)}, the first {first}) are not told apart"
         )
 
 
@@ -236,13 +245,14 @@ def _splits(tree: Tree, rest: Rest) -> None:
             tree.put(inside, Place(split))
         return
     tree.put(within.pop(UNLABELLED, {}), Place(UNLABELLED))
-    for split, inside in within.items():
-        _put_split(tree, split, inside, {clean(top).casefold() for top in tops[TRAIN]})
+    known = _alike(tops[TRAIN])
+    deeper = {pair for split, inside in within.items() for pair in _put_split(tree, split, inside, known)}
+    _note_deeper(tree, "below the splits", deeper)
 
 
-def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> None:
-    """Say what one split's folders are, where others have the classes `known` in train."""
-    tops = {clean(top).casefold() for top in levels.tops(inside)}
+def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> set[tuple[str, str]]:
+    """Say what one split's folders are, where train has the classes `known`; returned are those below its classes."""
+    tops = _alike(levels.tops(inside))
     if split != TRAIN and known and not tops & known and len(tops) <= 1:
         total = sum(tree.counts[folder] for folder in inside)
         tree.put(inside, Place(why=f"the {split} split has no labels"))
@@ -250,14 +260,16 @@ def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> None:
             f"the {total:,} images of {split} have no labels: they are left out, and {split} is cut out of train; to "
             "pretrain on them, call their folder unlabelled"
         )
-        return
-    for folder, parts in inside.items():
-        if parts and not (split == TRAIN and split_of(parts[0]) == UNLABELLED):
-            tree.places[folder] = Place(split, parts[0])
-        elif split == TRAIN and known:
-            tree.places[folder] = Place(UNLABELLED)
+        return set()
+    deeper: set[tuple[str, str]] = set()
+    for top, below in levels.each(inside).items():
+        if split == TRAIN and split_of(top) == UNLABELLED:
+            tree.put(below, Place(UNLABELLED))
         else:
-            tree.places[folder] = Place(why=f"in no class of the {split} split") if tops else Place(split)
+            deeper |= {(top, one) for one in _put_class(tree, below, Place(split, top))}
+    without = Place(why=f"in no class of the {split} split") if tops else Place(split)
+    tree.put(levels.of(inside), Place(UNLABELLED) if split == TRAIN and known else without)
+    return deeper
 
 
 def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
