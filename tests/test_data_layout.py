@@ -64,6 +64,13 @@ CASES: dict[str, dict[str, tuple[str, str | None]]] = {
     "flat test": {"train/a": ("train", "a"), "train/b": ("train", "b"), "test": (OUT, None)},
     "images and masks": {"images": ("train", None), "masks": (OUT, None)},
     "images/train": {"images/train": ("train", None), "images/val": ("val", None), "labels/train": (OUT, None)},
+    "test within classes": {"a": ("train", "a"), "a/test": ("test", "a"), "b": ("train", "b"), "b/test": ("test", "b")},
+    "train and test within classes": {
+        "a": (OUT, None),
+        "a/train": ("train", "a"),
+        "a/test": ("test", "a"),
+        "b/train": ("train", "b"),
+    },
     "masks within classes of splits": {
         "train/a/images": ("train", "a"),
         "train/a/masks": (OUT, None),
@@ -124,6 +131,7 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
         ([f"{top}{name}" for top in ("Plant/", "plant/Plant/") for name in "ab"], r"same folders in them \(a, b\)"),
         (["Yes", "No", "tumor/yes", "tumor/no"], r"the folder tumor \(6\) has folders .* beside it \(no, yes\)"),
         (["yes", "no", "tumor/data/yes", "tumor/data/no"], "give the path of tumor, or add layout: class"),
+        (["a", "a/test", "b"], "the splits test are found in a and not at the top"),
         (["test", "extra/a", "extra/b"], "rename one to train, or give the path of one of them, or .* layout: class"),
     ],
 )
@@ -139,6 +147,8 @@ def test_what_contradicts_is_refused_with_what_was_seen_and_a_way_out(folders: l
     [
         (["a/x", "a/y", "b"], ["the folders at the top; those below (2, the first a/x)"]),
         (["train/a/x", "train/b", "test/a/x", "test/a/y"], ["the folders below the splits; those below (2, the first"]),
+        (["a/train/x", "a/test", "b/train"], ["the folders at the top; those below (1, the first a/x)"]),
+        (["a", "a/test", "b", "b/test"], ["lie in a class beside its splits are of train"]),
         (["train/a", "train/b/images", "train/b/masks"], []),
     ],
 )

@@ -213,13 +213,21 @@ def _note_deeper(tree: Tree, where: str, deeper: set[tuple[str, str]]) -> None:
 
 
 def _class_splits(tree: Tree, rest: Rest) -> None:
-    """Folders of classes, with the splits below each."""
+    """Folders of classes, with the splits below each; without a train below any, what lies beside the others is it."""
     tree.kind = "class/split"
-    for folder, parts in rest.items():
-        split = split_of(parts[1]) if len(parts) > 1 else None
-        tree.places[folder] = (
-            Place(split, parts[0] if parts else None) if split else Place(why="in no split of a class")
-        )
+    tree.put(rest, Place(why="in no split of a class"))
+    classes = levels.each(rest)
+    trained = any(split_of(name) == TRAIN for inside in classes.values() for name in levels.tops(inside))
+    beside = [] if trained else [folder for inside in classes.values() for folder in levels.of(inside)]
+    deeper: set[tuple[str, str]] = set()
+    for top, inside in classes.items():
+        for name, split in ((name, split) for name in levels.tops(inside) if (split := split_of(name))):
+            below = {folder: inside[folder][1:] for folder in levels.of(inside, [name])}
+            deeper |= {(top, one) for one in _put_class(tree, below, Place(split, top))}
+        tree.put(set(levels.of(inside)).intersection(beside), Place(TRAIN, top))
+    if beside:
+        tree.notes.append("the images that lie in a class beside its splits are of train")
+    _note_deeper(tree, "at the top", deeper)
 
 
 def _splits(tree: Tree, rest: Rest) -> None:
@@ -325,7 +333,11 @@ def _splits_in_classes(tree: Tree, rest: Rest) -> bool:
         for depth in range(1, len(parts)):
             if _is_split(parts[depth]):
                 within[parts[:depth]].add(parts[depth])
-    split = {above for above, found in within.items() if len({split_of(name) for name in found}) > 1}
+    holding = set(rest.values())
+    # Images beside a folder test are another split than it.
+    split = {
+        above for above, found in within.items() if len({*map(split_of, found), *[TRAIN] * (above in holding)}) > 1
+    }
     if split and all((top,) in within for top in tops):
         return True
     if split:
