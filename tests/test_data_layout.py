@@ -71,6 +71,32 @@ CASES: dict[str, dict[str, tuple[str, str | None]]] = {
         "a/test": ("test", "a"),
         "b/train": ("train", "b"),
     },
+    "wrapped classes": {
+        "train/faces/a": ("train", "a"),
+        "train/faces/b": ("train", "b"),
+        "test/faces/a": ("test", "a"),
+        "test/faces/b": ("test", "b"),
+    },
+    "wrapped in train": {"train/data/a": ("train", "a"), "train/data/b": ("train", "b"), "test/a": ("test", "a")},
+    "wrapped in test": {
+        "train/a": ("train", "a"),
+        "train/b": ("train", "b"),
+        "test/data/x/a": ("test", "a"),
+        "test/data/x/b": ("test", "b"),
+    },
+    "wrapped images and masks": {"train/faces/images": ("train", None), "train/faces/masks": (OUT, None)},
+    "wrapped without labels": {
+        "train/a": ("train", "a"),
+        "train/b": ("train", "b"),
+        "test/all/1": (OUT, None),
+        "test/all/2": (OUT, None),
+    },
+    "one class in train": {
+        "train/good/1": ("train", "good"),
+        "train/good/2": ("train", "good"),
+        "test/good": ("test", "good"),
+        "test/bad": ("test", "bad"),
+    },
     "masks within classes of splits": {
         "train/a/images": ("train", "a"),
         "train/a/masks": (OUT, None),

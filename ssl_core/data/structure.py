@@ -247,6 +247,7 @@ def _splits(tree: Tree, rest: Rest) -> None:
             "layout: class or flat to this data set if this is no split"
         )
     within = {split: _unwrapped(tree, inside, split) for split, inside in within.items()}
+    _unwrap_classes(tree, within)
     tops = {split: levels.tops(within.get(split, {})) for split in (TRAIN, VAL, TEST)}
     if max(map(len, tops.values())) <= 1:
         for split, inside in within.items():
@@ -278,6 +279,24 @@ def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> set[tup
     without = Place(why=f"in no class of the {split} split") if tops else Place(split)
     tree.put(levels.of(inside), Place(UNLABELLED) if split == TRAIN and known else without)
     return deeper
+
+
+def _unwrap_classes(tree: Tree, within: dict[str, Rest]) -> None:
+    """Take away a folder that holds all classes of a split: train/faces/cat. Classes are what other splits have too."""
+    others = {name for inside in within.values() for name in levels.tops(inside) if len(levels.tops(inside)) > 1}
+    within[TRAIN] = _bare(tree, within[TRAIN], TRAIN, _alike(others) or None)
+    known = _alike(levels.tops(within[TRAIN]))
+    for split in (VAL, TEST):
+        if split in within:
+            within[split] = _bare(tree, within[split], split, known)
+
+
+def _bare(tree: Tree, inside: Rest, split: str, classes: set[str] | None) -> Rest:
+    """A split's folders without one that is none of the classes and holds several; None: which are is not known."""
+    deeper = levels.without_common(inside, splits_too=True)
+    held, above = _alike(levels.tops(deeper)), _alike(levels.tops(inside))
+    wraps = len(held) > 1 and (classes is None or bool(held & classes) > bool(above & classes))
+    return _unwrapped(tree, deeper, split) if wraps else inside
 
 
 def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
