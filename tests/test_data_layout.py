@@ -157,6 +157,11 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
         ([f"{top}{name}" for top in ("Plant/", "plant/Plant/") for name in "ab"], r"same folders in them \(a, b\)"),
         (["Yes", "No", "tumor/yes", "tumor/no"], r"the folder tumor \(6\) has folders .* beside it \(no, yes\)"),
         (["yes", "no", "tumor/data/yes", "tumor/data/no"], "give the path of tumor, or add layout: class"),
+        (
+            [f"{split}/{name}" for split in ("training", "test") for name in ("images", "1st_manual")],
+            r"split has 1st_manual \(3\) beside images \(3\)",
+        ),
+        (["train/images", "train/text", "train/tables", "test/images"], "rename images if all are classes"),
         (["a", "a/test", "b"], "the splits test are found in a and not at the top"),
         (["test", "extra/a", "extra/b"], "rename one to train, or give the path of one of them, or .* layout: class"),
     ],

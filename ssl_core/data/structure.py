@@ -302,6 +302,7 @@ def _bare(tree: Tree, inside: Rest, split: str, classes: set[str] | None) -> Res
 def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
     """A split's folders without one that holds all of its images and is no class: train/train, train/images."""
     while True:
+        _refuse_beside_images(tree, inside, split)
         inside = _without_side(tree, inside)
         tops = levels.tops(inside)
         without = [top for top in tops if split == TRAIN and split_of(top) == UNLABELLED]
@@ -313,6 +314,19 @@ def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
         if not (wrapped and all(_says_nothing(top, split) for top in tops)):
             return inside
         inside = levels.below(inside)
+
+
+def _refuse_beside_images(tree: Tree, inside: Rest, split: str) -> None:
+    """Raise `Refused` where something beside a split's folder of images may be masks, more images or classes."""
+    tops = levels.tops(inside)
+    images = [top for top in tops if spellings.is_images(top)]
+    known = [top for top in tops if _says_nothing(top, split) or spellings.is_side(top) or split_of(top) == UNLABELLED]
+    if images and len(known) < len(tops):
+        raise Refused(
+            f"the {split} split has {tree.named(inside, tops.difference(known))} beside {tree.named(inside, images)}, "
+            "so that it is not known what is an image: take out what are masks or the like, or rename "
+            f"{clean(min(images))} if all are classes, or add labels: none to this data set to read all of them"
+        )
 
 
 def _without_side(tree: Tree, inside: Rest) -> Rest:
