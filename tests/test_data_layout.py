@@ -196,6 +196,12 @@ def test_of_splits_alone_those_that_are_named_so_are_said_to_lack_train() -> Non
         places("a", "b", kind="split/class")
 
 
+def test_without_labels_splits_that_are_not_read_are_said() -> None:
+    read = layout.read(["dogs_train/1.png", "dogs_test/1.png"], labelled=False)
+    assert read.splits.tolist() == ["train", "train"]
+    assert "rename them to train and test" in read.notes[1]
+
+
 def test_spellings_of_a_class_are_one_class_where_no_split_has_both() -> None:
     said = layout.read(["train/Cat/1.png", "train/caf\u00e9/1.png", "test/cat /1.png", "test/cafe\u0301/2.png"])
     assert said.classes == ["Cat", "caf\u00e9"]

@@ -181,6 +181,12 @@ def _splits_alone(tree: Tree, rest: Rest) -> None:
         other += tree.counts[folder] * (split is None)
     if other and (splits or any(found.values())):
         tree.notes.append(f"{other:,} images lie in no folder of a split, or of one alone, and are of train")
+    shown = levels.without_common(rest)
+    if not splits and (loose := _loosely_named(levels.tops(shown))):
+        tree.notes.append(
+            f"{tree.named(shown, loose)} are named after splits and something else, and all are of train: rename them "
+            "to train and test if they are these"
+        )
 
 
 def _flat(tree: Tree, rest: Rest) -> None:
@@ -380,13 +386,19 @@ def _splits_in_classes(tree: Tree, rest: Rest) -> bool:
             f"and not at the top, where {tree.named(rest, tops)} are: give the path of the folder that holds "
             "the splits, or add layout: class to this data set if those at the top are its classes"
         )
-    loose = [top for top in tops if spellings.split_in(top)]
-    if len({spellings.split_in(top) for top in loose}) > 1 and 2 * len(loose) >= len(tops):
+    if loose := _loosely_named(tops):
         raise Refused(
             f"the folders {tree.named(rest, loose)} are named after splits and something else: sort them into "
             "train/CLASS and test/CLASS, or add layout: class to this data set if each is a class"
         )
     return False
+
+
+def _loosely_named(tops: Collection[str]) -> list[str]:
+    """Folders that are named after different splits and something else, where there is little beside them."""
+    loose = [top for top in tops if spellings.split_in(top)]
+    several = len({spellings.split_in(top) for top in loose}) > 1
+    return loose if several and 2 * len(loose) >= len(tops) else []
 
 
 def _says_nothing(name: str, split: str) -> bool:
