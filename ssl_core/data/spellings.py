@@ -14,13 +14,16 @@ def _words(text: str) -> frozenset[str]:
 
 TRAIN, VAL, TEST, UNLABELLED = "train", "val", "test", "unlabelled"
 EVERY = (TRAIN, VAL, TEST, UNLABELLED)
+LABELLED = _words("labelled labeled annotated tagged")
+NOT_LABELLED = {f"{no}{said}" for no in ("un", "not", "non", "no") for said in LABELLED | {"label", "labels"}}
 SPELLINGS = {
     TRAIN: "train training trainval learn learning",
     VAL: "val valid validate validating validation eval evaluate evaluation dev development",
     TEST: "test testing tst holdout heldout",
-    UNLABELLED: "unlabelled unlabeled unlabel nolabel nolabels unsupervised pred predict prediction",
+    UNLABELLED: "unsupervised pred predict prediction",
 }
 SPLITS = {word: split for split, words in SPELLINGS.items() for word in words.split()}
+SPLITS |= dict.fromkeys(NOT_LABELLED, UNLABELLED)
 NAMED = 3
 """Names that a sentence has."""
 FILLING = _words("set sets data dataset datasets split subset seg bounding box the my dir folder full final")
@@ -44,7 +47,6 @@ OF_A_PROJECT = _words(
     "notebooks src script scripts examples demo demos screenshot screenshots website checkpoints "
     "readme tests"
 )
-LABELLED = {"labelled", "labeled", "annotated"}
 _GLUED = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(set|data|images?|imgs?|dir|folder)")
 _SIDE_FILE = re.compile(r"(.+?)[_\-. ]+(mask|masks|seg|segmentation|gt|groundtruth|annotation|trimap)(?:[_\-. ]*\d+)?")
 
@@ -64,7 +66,11 @@ def words(name: str) -> list[str]:
 
 def split_of(name: str) -> str | None:
     """The split that a folder of this name is, and nothing else: `training_set`, `seg_test`, `val2017`."""
-    return SPLITS.get("".join(word for word in words(name) if word not in FILLING | IMAGES))
+    return SPLITS.get(_bare(name))
+
+
+def _bare(name: str) -> str:
+    return "".join(word for word in words(name) if word not in FILLING | IMAGES)
 
 
 def split_of_file(path: PurePosixPath) -> str:
@@ -129,6 +135,11 @@ def is_of_a_project(name: str) -> bool:
 def is_labelled(name: str) -> bool:
     """Whether a folder says only that its images have labels."""
     return bool(LABELLED.intersection(words(name))) and split_of(name) is None
+
+
+def is_not_labelled(name: str) -> bool:
+    """Whether a folder says that its images have no labels, and no more: `not_labeled`, and not `predictions`."""
+    return _bare(name) in NOT_LABELLED
 
 
 def side_of(stem: str) -> str | None:

@@ -82,7 +82,7 @@ def _guess(tree: Tree, rest: Rest) -> None:
     """Read a tree of which nobody has said what it is."""
     tops = levels.tops(rest)
     splits = [top for top in tops if _is_split(top)]
-    without = [top for top in tops if split_of(top) == UNLABELLED and "label" in top.casefold()]
+    without = [top for top in tops if spellings.is_not_labelled(top)]
     images = [top for top in tops if spellings.is_images(top) or spellings.is_labelled(top)]
     pieces = [top for top in tops if spellings.is_images(top) or spellings.is_piece(top)]
     if len(tops) == 1 and max(map(len, rest.values())) > 1:
