@@ -41,6 +41,26 @@ def test_splits_are_known_by_their_usual_spellings(train: str, test: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("trn", "vld", "tst"),
+        ("treino", "validação", "teste"),
+        ("conjunto_de_entrenamiento", "datos de validacion", "prueba"),
+        ("entrai\u0302nement", "validation", "test"),
+        ("apprentissage", "val", "test"),
+        ("Trainingsdaten", "Validierungsdaten", "Testdaten"),
+        ("\u00dcbung", "dev", "Pru\u0308fung"),
+        ("обучение", "валидация", "тест"),
+        ("训练集", "验证集", "测试集"),
+        ("訓練", "検証", "テスト"),
+    ],
+)
+def test_splits_are_known_in_other_languages(train: str, val: str, test: str) -> None:
+    found = places(train, val, test)
+    assert found == {train: ("train", None), val: ("val", None), test: ("test", None)}
+
+
+@pytest.mark.parametrize(
     "name", ["cat", "train_station", "steam train", "test tube", "validator", "images", "2019", ""]
 )
 def test_other_names_are_no_splits(name: str) -> None:

@@ -17,16 +17,22 @@ EVERY = (TRAIN, VAL, TEST, UNLABELLED)
 LABELLED = _words("labelled labeled annotated tagged")
 NOT_LABELLED = {f"{no}{said}" for no in ("un", "not", "non", "no") for said in LABELLED | {"label", "labels"}}
 SPELLINGS = {
-    TRAIN: "train training trainval learn learning",
-    VAL: "val valid validate validating validation eval evaluate evaluation dev development",
-    TEST: "test testing tst holdout heldout",
+    TRAIN: "train training trainval trn learn learning treino treinamento entrenamiento entrainement entraînement "
+    "apprentissage addestramento trainingsdaten übung обучение 训练 训练集 訓練 訓練集 学習 학습",
+    VAL: "val valid vld validate validating validation eval evaluate evaluation dev development validierung "
+    "validierungsdaten validação validacao validación validacion validazione валидация 验证 验证集 驗證 驗證集 検証 "
+    "검증",
+    TEST: "test testing tst holdout heldout teste prueba pruebas testdaten prüfung тест тестирование 测试 测试集 測試 "
+    "測試集 テスト 테스트",
     UNLABELLED: "unsupervised pred predict prediction",
 }
 SPLITS = {word: split for split, words in SPELLINGS.items() for word in words.split()}
 SPLITS |= dict.fromkeys(NOT_LABELLED, UNLABELLED)
 NAMED = 3
 """Names that a sentence has."""
-FILLING = _words("set sets data dataset datasets split subset seg bounding box the my dir folder full final")
+FILLING = _words(
+    "set sets data dataset datasets split subset seg bounding box the my dir folder full final dados datos conjunto de"
+)
 """Words that change nothing about what a name says of a split: `training_set`, `seg_test`."""
 COUNTED = _words("of shard shards part parts chunk chunks")
 """Words beside the numbers of files that hold a data set in pieces."""
