@@ -142,6 +142,10 @@ CASES: dict[str, dict[str, tuple[str, str | None]]] = {
     "folders of images": {"images_000/images": ("train", None), "images_001/images": ("train", None)},
     "numbered parts": {"part_1": ("train", None), "part_2": ("train", None), "masks": (OUT, None)},
     "classes in parts": {f"part {i}/{name}": ("train", name) for i in (1, 2) for name in "ab"},
+    "pieces of a name": {"HAM10000_images_part_1": ("train", None), "HAM10000_images_part_2": ("train", None)},
+    "classes in pieces of a name": {f"pets_part{i}/{name}": ("train", name) for i in (1, 2) for name in "ab"},
+    "pieces of two names": {"cat_part_1": ("train", "cat_part_1"), "dog_part_1": ("train", "dog_part_1")},
+    "classes of images": {"grade1_images": ("train", "grade1_images"), "grade2_images": ("train", "grade2_images")},
     "numbered classes": {"grade1": ("train", "grade1"), "grade2": ("train", "grade2")},
 }
 

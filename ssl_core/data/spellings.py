@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from ssl_core.errors import Refused
@@ -113,6 +113,13 @@ def is_piece(name: str) -> bool:
     """Whether a folder is one of several that only a number tells apart, and no class: `part_1`, `images_002`."""
     said = {word for word in words(name) if word not in FILLING - {"split", "subset"}}
     return bool(said) and said <= PIECES | IMAGES and any(letter.isdigit() for letter in name)
+
+
+def are_pieces(names: Collection[str]) -> bool:
+    """Whether folders differ in a number alone, and are called pieces of something: `HAM10000_images_part_1`."""
+    said = {tuple(words(name)) for name in names}
+    numbered = all(any(letter.isdigit() for letter in name) for name in names)
+    return len(names) > 1 and len(said) == 1 and numbered and not PIECES.isdisjoint(*said)
 
 
 def is_dealt(name: str) -> bool:

@@ -84,7 +84,9 @@ def _guess(tree: Tree, rest: Rest) -> None:
     splits = [top for top in tops if _is_split(top)]
     without = [top for top in tops if spellings.is_not_labelled(top)]
     images = [top for top in tops if spellings.is_images(top) or spellings.is_labelled(top)]
-    pieces = [top for top in tops if spellings.is_images(top) or spellings.is_piece(top)]
+    alone = [top for top in tops if not spellings.is_side(top)]
+    called = spellings.are_pieces(alone)
+    pieces = [top for top in alone if called or spellings.is_images(top) or spellings.is_piece(top)]
     if len(tops) == 1 and max(map(len, rest.values())) > 1:
         images = [*tops]
     if splits:
