@@ -166,6 +166,7 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
         (["data/train/a", "data/test/a", "docs"], "the splits test, train are found in data and not at the top"),
         (["a", "b", "ground_truth"], "ground_truth .3. look like no classes"),
         (["data/a", "data/b", "docs"], "docs .3. look like no classes"),
+        (["0", "1", "plots"], "plots .3. look like no classes"),
         (["dogs_train", "dogs_test"], "named after splits and something else"),
         (["test/a", "test/b"], r"there is test \(6\) and no train"),
         (

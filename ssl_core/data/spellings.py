@@ -51,7 +51,7 @@ OF_SIDE = _words("class classes object objects map maps binary")
 OF_A_PROJECT = _words(
     "doc docs assets static figure figures fig figs results output outputs logs runs notebook "
     "notebooks src script scripts examples demo demos screenshot screenshots website checkpoints "
-    "readme tests"
+    "readme tests plot plots"
 )
 _GLUED = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(set|data|images?|imgs?|dir|folder)")
 _SIDE_FILE = re.compile(r"(.+?)[_\-. ]+(mask|masks|seg|segmentation|gt|groundtruth|annotation|trimap)(?:[_\-. ]*\d+)?")
