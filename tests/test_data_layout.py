@@ -244,6 +244,19 @@ def test_labels_none_and_masks_named_after_their_image() -> None:
     assert (without.classes, without.splits.tolist()) == ([], ["train", "", "train"])
 
 
+@pytest.mark.parametrize("ending", ["mask", "superpixels", "label", "labels", "depth", "bbox"])
+def test_files_named_after_an_image_and_what_is_none_are_left_out(ending: str) -> None:
+    read = layout.read(["a/x.jpg", f"a/x_{ending}.png", f"b/y_{ending}.png"])
+    assert read.splits.tolist() == ["train", "", "train"]
+
+
+def test_files_named_after_an_image_and_some_word_are_said_where_they_are_many() -> None:
+    eyes = [f"{i}{eye}.png" for i in range(4) for eye in ("", "_L", "_mask")]
+    assert any("4 images are named like another one" in warning for warning in layout.read(eyes).warnings)
+    crops = [f"img{i}{crop}.png" for i in range(4) for crop in ("", "_1", "_2")]
+    assert not layout.read([*crops, "img0_L.png"]).warnings
+
+
 @pytest.mark.parametrize(
     ("folders", "splits"),
     [

@@ -54,7 +54,11 @@ OF_A_PROJECT = _words(
     "readme tests plot plots"
 )
 _GLUED = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(set|data|images?|imgs?|dir|folder)")
-_SIDE_FILE = re.compile(r"(.+?)[_\-. ]+(mask|masks|seg|segmentation|gt|groundtruth|annotation|trimap)(?:[_\-. ]*\d+)?")
+_SIDE_FILE = re.compile(
+    r"(.+?)[_\-. ]+(masks?|seg|segmentation|gt|groundtruth|annotation|trimap|superpixels?|labels?|depth|bbox)"
+    r"(?:[_\-. ]*\d+)?"
+)
+_ENDING = re.compile(r"(.+?)[_\-. ]+[^\W\d_]+")
 
 
 def clean(name: str) -> str:
@@ -158,6 +162,12 @@ def is_not_labelled(name: str) -> bool:
 def side_of(stem: str) -> str | None:
     """The stem of the image that a file of this stem is a mask of: `cat_mask` of `cat`; None where it is none."""
     found = _SIDE_FILE.fullmatch(stem)
+    return found[1] if found else None
+
+
+def without_ending(stem: str) -> str | None:
+    """A stem without the word at its end: `cat` of `cat_L`; None where there is no word, as in `cat_2`."""
+    found = _ENDING.fullmatch(stem)
     return found[1] if found else None
 
 
