@@ -244,6 +244,25 @@ def test_labels_none_and_masks_named_after_their_image() -> None:
     assert (without.classes, without.splits.tolist()) == ([], ["train", "", "train"])
 
 
+@pytest.mark.parametrize(
+    ("names", "doubted"),
+    [
+        (["2019", "2020-01-31"], True),
+        (["VOC2007", "VOC2012"], True),
+        (["100APPLE", "101APPLE"], True),
+        (["100_FUJI", "101_FUJI"], True),
+        (["00000", "01000", "02000"], True),
+        (["Audi Sedan 2012", "BMW Coupe 2012"], False),
+        (["00000", "00001"], False),
+        (["grade1", "grade2"], False),
+        (["images", "text", "tables"], False),
+    ],
+)
+def test_classes_that_are_named_like_none_are_doubted(names: list[str], doubted: bool) -> None:
+    warnings = layout.read([f"{name}/1.png" for name in names]).warnings
+    assert [True for warning in warnings if "labels: none" in warning] == [True] * doubted
+
+
 @pytest.mark.parametrize("ending", ["mask", "superpixels", "label", "labels", "depth", "bbox"])
 def test_files_named_after_an_image_and_what_is_none_are_left_out(ending: str) -> None:
     read = layout.read(["a/x.jpg", f"a/x_{ending}.png", f"b/y_{ending}.png"])

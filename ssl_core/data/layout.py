@@ -15,7 +15,8 @@ from ssl_core.data.spellings import TRAIN, UNLABELLED
 from ssl_core.data.structure import Kind, Place
 from ssl_core.errors import Refused
 
-DATED = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
+NUMBERED = re.compile(r"\D*(19|20)\d\d([-_. ]?\d\d){0,2}|\d{3}[A-Z_]\w{4}|\d*000")
+"""Years and days (VOC2007), the folders of a camera (100APPLE), and of a thousand files each (01000)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +164,11 @@ def _doubts(classes: list[str]) -> list[str]:
     odd = [name for name in classes if spellings.is_side(name) or spellings.split_of(name)]
     if odd:
         doubts.append(f"the classes {', '.join(odd[:5])} are named like what is none; labels: none reads none")
-    if classes and all(DATED.fullmatch(name) for name in classes):
-        doubts.append("all classes are named like years or days: if they are none, say labels: none")
+    if len({tuple(spellings.words(name)) for name in classes}) == 1 and all(map(NUMBERED.fullmatch, classes)):
+        doubts.append(
+            f"all classes are named like years, days or numbered folders, as {classes[0]}: if they are none, say "
+            "labels: none"
+        )
     return doubts
 
 
