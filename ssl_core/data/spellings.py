@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from ssl_core.errors import Refused
@@ -157,6 +157,21 @@ def is_labelled(name: str) -> bool:
 def is_not_labelled(name: str) -> bool:
     """Whether a folder says that its images have no labels, and no more: `not_labeled`, and not `predictions`."""
     return _bare(name) in NOT_LABELLED
+
+
+def is_split(name: str) -> bool:
+    """Whether a folder is train, val or test."""
+    return split_of(name) not in (None, UNLABELLED)
+
+
+def says_nothing(name: str, split: str) -> bool:
+    """Whether a folder's name says nothing beside that its images are of this split."""
+    return is_images(name) or is_labelled(name) or split_of(name) == split
+
+
+def alike(names: Iterable[str]) -> set[str]:
+    """Names without the difference of small and capital letters."""
+    return {clean(name).casefold() for name in names}
 
 
 def side_of(stem: str) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from ssl_core.data import levels, spellings
+from ssl_core.data import contradictions, levels, spellings
 from ssl_core.data.levels import Folder, Rest
 from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, split_of
 from ssl_core.errors import Refused
@@ -81,7 +81,7 @@ def read(counts: Mapping[Folder, int], layout: Kind | None = None, labelled: boo
 def _guess(tree: Tree, rest: Rest) -> None:
     """Read a tree of which nobody has said what it is."""
     tops = levels.tops(rest)
-    splits = [top for top in tops if _is_split(top)]
+    splits = [top for top in tops if spellings.is_split(top)]
     without = [top for top in tops if spellings.is_not_labelled(top)]
     images = [top for top in tops if spellings.is_images(top) or spellings.is_labelled(top)]
     alone = [top for top in tops if not spellings.is_side(top)]
@@ -113,12 +113,12 @@ def _guess(tree: Tree, rest: Rest) -> None:
         _pool(tree, rest, pieces)
     elif not tops:
         _flat(tree, rest)
-    elif _splits_in_classes(tree, rest):
-        _refuse_repeated(tree, rest, tops, "class/split")
+    elif contradictions.splits_in_classes(tree.named, rest):
+        contradictions.refuse_repeated(tree.named, rest, tops, splits=True)
         _class_splits(tree, rest)
     else:
         rest = _without_mirrors(tree, rest)
-        _refuse_repeated(tree, rest, levels.tops(rest))
+        contradictions.refuse_repeated(tree.named, rest, levels.tops(rest))
         _classes(tree, rest)
 
 
@@ -126,44 +126,10 @@ def _pool(tree: Tree, rest: Rest, pieces: Collection[str]) -> None:
     """Read folders that are called images, or differ in a number alone, as one."""
     names = {tuple(spellings.words(piece)) for piece in pieces}
     if len(names) > 1 or any(map(spellings.is_dealt, pieces)):
-        _refuse_repeated(tree, rest, pieces)
+        contradictions.refuse_repeated(tree.named, rest, pieces)
     tree.put(levels.of(rest, [top for top in levels.tops(rest) if top not in pieces]), Place(why=SIDE))
     tree.notes.append(f"{tree.named(rest, pieces)} are read as one folder: if these are classes, say layout: class")
     _guess(tree, levels.without_common({f: parts[1:] for f, parts in rest.items() if not parts or parts[0] in pieces}))
-
-
-def _refuse_repeated(tree: Tree, rest: Rest, tops: Collection[str], kind: Kind = "class") -> None:
-    """Raise `Refused` where several folders have the same ones below them: these are the classes rather, or splits.
-
-    So it is where one has in it once more what stands beside it. With `kind` "class/split" it is below the splits.
-    """
-    below: dict[str, set[str]] = {}
-    for top, inside in levels.each({folder: rest[folder] for folder in levels.of(rest, tops)}).items():
-        inside = levels.below(inside) if kind == "class/split" else inside
-        kept = {folder: parts for folder, parts in inside.items() if not parts or not spellings.is_side(parts[0])}
-        # A folder that holds all of the others says nothing: amazon/images/mug.
-        names = levels.tops(levels.without_common(kept))
-        below[top] = {name for name in names if not spellings.is_images(name)}
-    for top, names in below.items():
-        twice = _alike(names) & _alike(below)
-        if len(twice) > 1:
-            raise Refused(
-                f"the folder {tree.named(rest, [top])} has folders in it that are named like those beside it "
-                f"({', '.join(sorted(twice)[:3])}): take one of both out, or give the path of {clean(top)}, or add "
-                f"layout: {kind} to this data set if it is a class"
-            )
-    often = Counter(name for names in below.values() for name in names)
-    again = {name for name, count in often.items() if count > 1}
-    holding = [top for top, names in below.items() if len(names & again) > 1]
-    if len(holding) > 1:
-        splits = kind == "class/split" or any(map(_is_split, again))
-        others = "" if splits else ", labels: none if neither are"
-        raise Refused(
-            f"the folders {tree.named(rest, holding)} have the same folders in them ({', '.join(sorted(again)[:3])}), "
-            "so that it is not known which of both are the classes: give the path of one of them, or "
-            f"{'' if splits else 'rename them to train and test, or '}add to this data set layout: {kind} if they are "
-            f"the classes{others}"
-        )
 
 
 def _splits_alone(tree: Tree, rest: Rest) -> None:
@@ -184,7 +150,7 @@ def _splits_alone(tree: Tree, rest: Rest) -> None:
     if other and (splits or any(found.values())):
         tree.notes.append(f"{other:,} images lie in no folder of a split, or of one alone, and are of train")
     shown = levels.without_common(rest)
-    if not splits and (loose := _loosely_named(levels.tops(shown))):
+    if not splits and (loose := contradictions.loosely_named(levels.tops(shown))):
         tree.notes.append(
             f"{tree.named(shown, loose)} are named after splits and something else, and all are of train: rename them "
             "to train and test if they are these"
@@ -262,14 +228,14 @@ def _splits(tree: Tree, rest: Rest) -> None:
             tree.put(inside, Place(split))
         return
     tree.put(within.pop(UNLABELLED, {}), Place(UNLABELLED))
-    known = _alike(tops[TRAIN])
+    known = spellings.alike(tops[TRAIN])
     deeper = {pair for split, inside in within.items() for pair in _put_split(tree, split, inside, known)}
     _note_deeper(tree, "below the splits", deeper)
 
 
 def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> set[tuple[str, str]]:
     """Say what one split's folders are, where train has the classes `known`; returned are those below its classes."""
-    tops = _alike(levels.tops(inside))
+    tops = spellings.alike(levels.tops(inside))
     if split != TRAIN and known and not tops & known and len(tops) <= 1:
         total = sum(tree.counts[folder] for folder in inside)
         tree.put(inside, Place(why=f"the {split} split has no labels"))
@@ -292,8 +258,8 @@ def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> set[tup
 def _unwrap_classes(tree: Tree, within: dict[str, Rest]) -> None:
     """Take away a folder that holds all classes of a split: train/faces/cat. Classes are what other splits have too."""
     others = {name for inside in within.values() for name in levels.tops(inside) if len(levels.tops(inside)) > 1}
-    within[TRAIN] = _bare(tree, within[TRAIN], TRAIN, _alike(others) or None)
-    known = _alike(levels.tops(within[TRAIN]))
+    within[TRAIN] = _bare(tree, within[TRAIN], TRAIN, spellings.alike(others) or None)
+    known = spellings.alike(levels.tops(within[TRAIN]))
     for split in (VAL, TEST):
         if split in within:
             within[split] = _bare(tree, within[split], split, known)
@@ -302,7 +268,7 @@ def _unwrap_classes(tree: Tree, within: dict[str, Rest]) -> None:
 def _bare(tree: Tree, inside: Rest, split: str, classes: set[str] | None) -> Rest:
     """A split's folders without one that is none of the classes and holds several; None: which are is not known."""
     deeper = levels.without_common(inside, splits_too=True)
-    held, above = _alike(levels.tops(deeper)), _alike(levels.tops(inside))
+    held, above = spellings.alike(levels.tops(deeper)), spellings.alike(levels.tops(inside))
     wraps = len(held) > 1 and (classes is None or bool(held & classes) > bool(above & classes))
     return _unwrapped(tree, deeper, split) if wraps else inside
 
@@ -310,7 +276,7 @@ def _bare(tree: Tree, inside: Rest, split: str, classes: set[str] | None) -> Res
 def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
     """A split's folders without one that holds all of its images and is no class: train/train, train/images."""
     while True:
-        _refuse_beside_images(tree, inside, split)
+        contradictions.refuse_beside_images(tree.named, inside, split)
         inside = _without_side(tree, inside)
         tops = levels.tops(inside)
         without = [top for top in tops if split == TRAIN and split_of(top) == UNLABELLED]
@@ -319,22 +285,9 @@ def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
             inside = {folder: parts for folder, parts in inside.items() if not parts or parts[0] not in without}
             tops = levels.tops(inside)
         wrapped = len(tops) == 1 and () not in inside.values()
-        if not (wrapped and all(_says_nothing(top, split) for top in tops)):
+        if not (wrapped and all(spellings.says_nothing(top, split) for top in tops)):
             return inside
         inside = levels.below(inside)
-
-
-def _refuse_beside_images(tree: Tree, inside: Rest, split: str) -> None:
-    """Raise `Refused` where something beside a split's folder of images may be masks, more images or classes."""
-    tops = levels.tops(inside)
-    images = [top for top in tops if spellings.is_images(top)]
-    known = [top for top in tops if _says_nothing(top, split) or spellings.is_side(top) or split_of(top) == UNLABELLED]
-    if images and len(known) < len(tops):
-        raise Refused(
-            f"the {split} split has {tree.named(inside, tops.difference(known))} beside {tree.named(inside, images)}, "
-            "so that it is not known what is an image: take out what are masks or the like, or rename "
-            f"{clean(min(images))} if all are classes, or add labels: none to this data set to read all of them"
-        )
 
 
 def _without_side(tree: Tree, inside: Rest) -> Rest:
@@ -364,57 +317,6 @@ def _without_mirrors(tree: Tree, rest: Rest) -> Rest:
             "data set if all of these are classes"
         )
     return rest
-
-
-def _splits_in_classes(tree: Tree, rest: Rest) -> bool:
-    """Whether each folder at the top has splits of its own. Raises `Refused` where some folders have and some not."""
-    tops = levels.tops(rest)
-    within: dict[Folder, set[str]] = defaultdict(set)
-    for parts in rest.values():
-        for depth in range(1, len(parts)):
-            if _is_split(parts[depth]):
-                within[parts[:depth]].add(parts[depth])
-    holding = set(rest.values())
-    # Images beside a folder test are another split than it.
-    split = {
-        above for above, found in within.items() if len({*map(split_of, found), *[TRAIN] * (above in holding)}) > 1
-    }
-    if split and all((top,) in within for top in tops):
-        return True
-    if split:
-        first = min(split)
-        raise Refused(
-            f"the splits {', '.join(sorted(map(clean, within[first])))} are found in {'/'.join(map(clean, first))} "
-            f"and not at the top, where {tree.named(rest, tops)} are: give the path of the folder that holds "
-            "the splits, or add layout: class to this data set if those at the top are its classes"
-        )
-    if loose := _loosely_named(tops):
-        raise Refused(
-            f"the folders {tree.named(rest, loose)} are named after splits and something else: sort them into "
-            "train/CLASS and test/CLASS, or add layout: class to this data set if each is a class"
-        )
-    return False
-
-
-def _loosely_named(tops: Collection[str]) -> list[str]:
-    """Folders that are named after different splits and something else, where there is little beside them."""
-    loose = [top for top in tops if spellings.split_in(top)]
-    several = len({spellings.split_in(top) for top in loose}) > 1
-    return loose if several and 2 * len(loose) >= len(tops) else []
-
-
-def _says_nothing(name: str, split: str) -> bool:
-    """Whether a folder's name says nothing beside that its images are of this split."""
-    return spellings.is_images(name) or spellings.is_labelled(name) or split_of(name) == split
-
-
-def _alike(names: Iterable[str]) -> set[str]:
-    """Names without the difference of small and capital letters."""
-    return {clean(name).casefold() for name in names}
-
-
-def _is_split(name: str) -> bool:
-    return split_of(name) not in (None, UNLABELLED)
 
 
 def _are_side(tops: Collection[str], but: Collection[str]) -> bool:
