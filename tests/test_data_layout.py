@@ -171,7 +171,7 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
         (["test/a", "test/b"], r"there is test \(6\) and no train"),
         (
             [f"{top}/{name}" for top in ("color", "grayscale") for name in "ab"],
-            r"color \(6\), grayscale \(6\) have the",
+            r"color \(6\), grayscale \(6\) have .* rename them to train and test, or .* labels: none if neither are",
         ),
         ([f"{top}/{name}" for top in ("tr", "te") for name in "abc"], r"same folders in them \(a, b, c\)"),
         ([f"fold_{i}/{name}" for i in (1, 2) for name in "ab"], r"give the path of one of them"),
@@ -180,7 +180,10 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
             [f"{top}/{split}/{name}" for top in ("cv1", "cv2") for split in ("train", "test") for name in "ab"],
             r"have the same folders in them \(a, b\).* give the path of one of them, or .* layout: class/split if",
         ),
-        ([f"split_{i}/{split}" for i in (1, 2) for split in ("train", "test")], r"in them \(test, train\)"),
+        (
+            [f"split_{i}/{split}" for i in (1, 2) for split in ("train", "test")],
+            r"in them \(test, train\).* of them, or add to this data set layout: class if they are the classes$",
+        ),
         ([f"{top}/images/{name}" for top in ("amazon", "dslr") for name in "ab"], r"same folders in them \(a, b\)"),
         ([f"{top}{name}" for top in ("Plant/", "plant/Plant/") for name in "ab"], r"same folders in them \(a, b\)"),
         (["Yes", "No", "tumor/yes", "tumor/no"], r"the folder tumor \(6\) has folders .* beside it \(no, yes\)"),

@@ -122,8 +122,7 @@ def is_piece(name: str) -> bool:
 def are_pieces(names: Collection[str]) -> bool:
     """Whether folders differ in a number alone, and are called pieces of something: `HAM10000_images_part_1`."""
     said = {tuple(words(name)) for name in names}
-    numbered = all(any(letter.isdigit() for letter in name) for name in names)
-    return len(names) > 1 and len(said) == 1 and numbered and not PIECES.isdisjoint(*said)
+    return len(names) > 1 and len(said) == 1 and not PIECES.isdisjoint(*said)
 
 
 def is_dealt(name: str) -> bool:

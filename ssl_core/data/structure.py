@@ -266,10 +266,10 @@ def _unwrap_classes(tree: Tree, within: dict[str, Rest]) -> None:
 
 
 def _bare(tree: Tree, inside: Rest, split: str, classes: set[str] | None) -> Rest:
-    """A split's folders without one that is none of the classes and holds several; None: which are is not known."""
+    """A split's folders without one that holds several, and some of the classes; None: these are not known."""
     deeper = levels.without_common(inside, splits_too=True)
-    held, above = spellings.alike(levels.tops(deeper)), spellings.alike(levels.tops(inside))
-    wraps = len(held) > 1 and (classes is None or bool(held & classes) > bool(above & classes))
+    held = spellings.alike(levels.tops(deeper))
+    wraps = len(held) > 1 and (classes is None or not held.isdisjoint(classes))
     return _unwrapped(tree, deeper, split) if wraps else inside
 
 
