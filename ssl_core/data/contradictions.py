@@ -25,8 +25,9 @@ def refuse_repeated(named: Named, rest: Rest, tops: Collection[str], splits: boo
         # A folder that holds all of the others says nothing: amazon/images/mug.
         names = levels.tops(levels.without_common(kept))
         below[top] = {name for name in names if not spellings.is_images(name)}
+    beside = spellings.alike(below)
     for top, names in below.items():
-        twice = spellings.alike(names) & spellings.alike(below)
+        twice = spellings.alike(names) & beside
         if len(twice) > 1:
             raise Refused(
                 f"the folder {named(rest, [top])} has folders in it that are named like those beside it "

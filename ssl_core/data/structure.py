@@ -257,7 +257,7 @@ def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> set[tup
 
 def _unwrap_classes(tree: Tree, within: dict[str, Rest]) -> None:
     """Take away a folder that holds all classes of a split: train/faces/cat. Classes are what other splits have too."""
-    others = {name for inside in within.values() for name in levels.tops(inside) if len(levels.tops(inside)) > 1}
+    others = {name for tops in map(levels.tops, within.values()) if len(tops) > 1 for name in tops}
     within[TRAIN] = _bare(tree, within[TRAIN], TRAIN, spellings.alike(others) or None)
     known = spellings.alike(levels.tops(within[TRAIN]))
     for split in (VAL, TEST):
@@ -304,7 +304,7 @@ def _without_side(tree: Tree, inside: Rest) -> Rest:
 def _without_mirrors(tree: Tree, rest: Rest) -> Rest:
     """Without masks that have the classes' folders once more. Raises `Refused` for folders that can be no classes."""
     tops = levels.tops(rest)
-    below = {top: {parts[1] for parts in rest.values() if len(parts) > 1 and parts[0] == top} for top in tops}
+    below = {top: levels.tops(inside) for top, inside in levels.each(rest).items()}
     mirrors = [top for top in tops if spellings.is_side(top) and below[top] and below[top] <= tops - {top}]
     tree.put(levels.of(rest, mirrors), Place(why=SIDE))
     rest = {folder: parts for folder, parts in rest.items() if parts[:1] not in [(top,) for top in mirrors]}
