@@ -44,6 +44,26 @@ def test_splits_are_known_by_their_usual_spellings(train: str, test: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("trn", "vld", "tst"),
+        ("treino", "validação", "teste"),
+        ("conjunto_de_entrenamiento", "datos de validacion", "prueba"),
+        ("entrai\u0302nement", "validation", "test"),
+        ("apprentissage", "val", "test"),
+        ("Trainingsdaten", "Validierungsdaten", "Testdaten"),
+        ("\u00dcbung", "dev", "Pru\u0308fung"),
+        ("обучение", "валидация", "тест"),
+        ("训练集", "验证集", "测试集"),
+        ("訓練", "検証", "テスト"),
+    ],
+)
+def test_splits_are_known_in_other_languages(train: str, val: str, test: str) -> None:
+    found = places(train, val, test)
+    assert found == {train: ("train", None), val: ("val", None), test: ("test", None)}
+
+
+@pytest.mark.parametrize(
     "name", ["cat", "train_station", "steam train", "test tube", "validator", "images", "2019", ""]
 )
 def test_other_names_are_no_splits(name: str) -> None:
@@ -61,12 +81,54 @@ CASES: dict[str, dict[str, tuple[str, str | None]]] = {
     "class, then split": {"a/train": ("train", "a"), "a/test": ("test", "a"), "b/train": ("train", "b")},
     "unlabelled": {"a": ("train", "a"), "b": ("train", "b"), "unlabelled": ("unlabelled", None)},
     "labelled": {"labelled/a": ("train", "a"), "labelled/b": ("train", "b"), "unlabeled": ("unlabelled", None)},
+    "not labelled": {"labeled/a": ("train", "a"), "labeled/b": ("train", "b"), "not_labeled": ("unlabelled", None)},
+    "not annotated": {"a": ("train", "a"), "b": ("train", "b"), "unannotated": ("unlabelled", None)},
+    "predictions as a class": {"a": ("train", "a"), "prediction": ("train", "prediction")},
     "dummy classes": {"train/all": ("train", None), "val/all": ("val", None)},
     "train/train": {"train/train": ("train", None), "test/test": ("test", None)},
     "no labels in test": {"train/a": ("train", "a"), "train/b": ("train", "b"), "test/unknown": (OUT, None)},
     "flat test": {"train/a": ("train", "a"), "train/b": ("train", "b"), "test": (OUT, None)},
     "images and masks": {"images": ("train", None), "masks": (OUT, None)},
     "images/train": {"images/train": ("train", None), "images/val": ("val", None), "labels/train": (OUT, None)},
+    "test within classes": {"a": ("train", "a"), "a/test": ("test", "a"), "b": ("train", "b"), "b/test": ("test", "b")},
+    "train and test within classes": {
+        "a": (OUT, None),
+        "a/train": ("train", "a"),
+        "a/test": ("test", "a"),
+        "b/train": ("train", "b"),
+    },
+    "wrapped classes": {
+        "train/faces/a": ("train", "a"),
+        "train/faces/b": ("train", "b"),
+        "test/faces/a": ("test", "a"),
+        "test/faces/b": ("test", "b"),
+    },
+    "wrapped in train": {"train/data/a": ("train", "a"), "train/data/b": ("train", "b"), "test/a": ("test", "a")},
+    "wrapped in test": {
+        "train/a": ("train", "a"),
+        "train/b": ("train", "b"),
+        "test/data/x/a": ("test", "a"),
+        "test/data/x/b": ("test", "b"),
+    },
+    "wrapped images and masks": {"train/faces/images": ("train", None), "train/faces/masks": (OUT, None)},
+    "wrapped without labels": {
+        "train/a": ("train", "a"),
+        "train/b": ("train", "b"),
+        "test/all/1": (OUT, None),
+        "test/all/2": (OUT, None),
+    },
+    "one class in train": {
+        "train/good/1": ("train", "good"),
+        "train/good/2": ("train", "good"),
+        "test/good": ("test", "good"),
+        "test/bad": ("test", "bad"),
+    },
+    "masks within classes of splits": {
+        "train/a/images": ("train", "a"),
+        "train/a/masks": (OUT, None),
+        "train/b": ("train", "b"),
+        "test/a": ("test", "a"),
+    },
     "masks within classes": {"a/images": ("train", "a"), "a/masks": (OUT, None), "b/images": ("train", "b")},
     "mirrored masks": {"a": ("train", "a"), "b": ("train", "b"), "masks/a": (OUT, None), "masks/b": (OUT, None)},
     "mask as a class": {"mask": ("train", "mask"), "no_mask": ("train", "no_mask")},
@@ -83,6 +145,10 @@ CASES: dict[str, dict[str, tuple[str, str | None]]] = {
     "folders of images": {"images_000/images": ("train", None), "images_001/images": ("train", None)},
     "numbered parts": {"part_1": ("train", None), "part_2": ("train", None), "masks": (OUT, None)},
     "classes in parts": {f"part {i}/{name}": ("train", name) for i in (1, 2) for name in "ab"},
+    "pieces of a name": {"HAM10000_images_part_1": ("train", None), "HAM10000_images_part_2": ("train", None)},
+    "classes in pieces of a name": {f"pets_part{i}/{name}": ("train", name) for i in (1, 2) for name in "ab"},
+    "pieces of two names": {"cat_part_1": ("train", "cat_part_1"), "dog_part_1": ("train", "dog_part_1")},
+    "classes of images": {"grade1_images": ("train", "grade1_images"), "grade2_images": ("train", "grade2_images")},
     "numbered classes": {"grade1": ("train", "grade1"), "grade2": ("train", "grade2")},
 }
 
@@ -103,15 +169,35 @@ def test_folders_are_read_as_people_have_them(case: dict[str, tuple[str, str | N
         (["data/train/a", "data/test/a", "docs"], "the splits test, train are found in data and not at the top"),
         (["a", "b", "ground_truth"], "ground_truth .3. look like no classes"),
         (["data/a", "data/b", "docs"], "docs .3. look like no classes"),
+        (["0", "1", "plots"], "plots .3. look like no classes"),
         (["dogs_train", "dogs_test"], "named after splits and something else"),
         (["test/a", "test/b"], r"there is test \(6\) and no train"),
         (
             [f"{top}/{name}" for top in ("color", "grayscale") for name in "ab"],
-            r"color \(6\), grayscale \(6\) have the",
+            r"color \(6\), grayscale \(6\) have .* rename them to train and test, or .* labels: none if neither are",
         ),
         ([f"{top}/{name}" for top in ("tr", "te") for name in "abc"], r"same folders in them \(a, b, c\)"),
         ([f"fold_{i}/{name}" for i in (1, 2) for name in "ab"], r"give the path of one of them"),
         ([f"{top}/{name}" for top in ("rgb", "photos") for name in "ab"], r"which of both are the classes"),
+        (
+            [f"{top}/{split}/{name}" for top in ("cv1", "cv2") for split in ("train", "test") for name in "ab"],
+            r"have the same folders in them \(a, b\).* give the path of one of them, or .* layout: class/split if",
+        ),
+        (
+            [f"split_{i}/{split}" for i in (1, 2) for split in ("train", "test")],
+            r"in them \(test, train\).* of them, or add to this data set layout: class if they are the classes$",
+        ),
+        ([f"{top}/images/{name}" for top in ("amazon", "dslr") for name in "ab"], r"same folders in them \(a, b\)"),
+        ([f"{top}{name}" for top in ("Plant/", "plant/Plant/") for name in "ab"], r"same folders in them \(a, b\)"),
+        (["Yes", "No", "tumor/yes", "tumor/no"], r"the folder tumor \(6\) has folders .* beside it \(no, yes\)"),
+        (["yes", "no", "tumor/data/yes", "tumor/data/no"], "give the path of tumor, or add layout: class"),
+        (
+            [f"{split}/{name}" for split in ("training", "test") for name in ("images", "1st_manual")],
+            r"split has 1st_manual \(3\) beside images \(3\)",
+        ),
+        (["train/images", "train/text", "train/tables", "test/images"], "rename images if all are classes"),
+        (["a", "a/test", "b"], "the splits test are found in a and not at the top"),
+        (["test", "extra/a", "extra/b"], "rename one to train, or give the path of one of them, or .* layout: class"),
     ],
 )
 def test_what_contradicts_is_refused_with_what_was_seen_and_a_way_out(folders: list[str], said: str) -> None:
@@ -119,6 +205,35 @@ def test_what_contradicts_is_refused_with_what_was_seen_and_a_way_out(folders: l
         places(*folders)
     assert len(places(*folders, kind="flat")) == len(folders)
     assert all(split == "train" for split, _ in places(*folders, kind="class").values())
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (["a/x", "a/y", "b"], ["the folders at the top; those below (2, the first a/x)"]),
+        (["train/a/x", "train/b", "test/a/x", "test/a/y"], ["the folders below the splits; those below (2, the first"]),
+        (["a/train/x", "a/test", "b/train"], ["the folders at the top; those below (1, the first a/x)"]),
+        (["a", "a/test", "b", "b/test"], ["lie in a class beside its splits are of train"]),
+        (["train/a", "train/b/images", "train/b/masks"], []),
+    ],
+)
+def test_what_a_tree_is_taken_for_is_said_where_it_could_be_more(folders: list[str], said: list[str]) -> None:
+    notes = structure.read(Counter({tuple(folder.split("/")): 3 for folder in folders})).notes
+    assert len(notes) == len(said)
+    assert all(part in note for part, note in zip(said, notes, strict=True))
+
+
+def test_of_splits_alone_those_that_are_named_so_are_said_to_lack_train() -> None:
+    with pytest.raises(Refused, match=r"of the splits there is test \(3\) and no train"):
+        places("test", "extra/a", "extra/b", kind="split/class")
+    with pytest.raises(Refused, match="of the splits there is nothing and no train"):
+        places("a", "b", kind="split/class")
+
+
+def test_without_labels_splits_that_are_not_read_are_said() -> None:
+    read = layout.read(["dogs_train/1.png", "dogs_test/1.png"], labelled=False)
+    assert read.splits.tolist() == ["train", "train"]
+    assert "rename them to train and test" in read.notes[1]
 
 
 def test_spellings_of_a_class_are_one_class_where_no_split_has_both() -> None:
@@ -133,6 +248,38 @@ def test_labels_none_and_masks_named_after_their_image() -> None:
     assert "say labels: none" in layout.read(paths).warnings[0]
     without = layout.read(paths, labelled=False)
     assert (without.classes, without.splits.tolist()) == ([], ["train", "", "train"])
+
+
+@pytest.mark.parametrize(
+    ("names", "doubted"),
+    [
+        (["2019", "2020-01-31"], True),
+        (["VOC2007", "VOC2012"], True),
+        (["100APPLE", "101APPLE"], True),
+        (["100_FUJI", "101_FUJI"], True),
+        (["00000", "01000", "02000"], True),
+        (["Audi Sedan 2012", "BMW Coupe 2012"], False),
+        (["00000", "00001"], False),
+        (["grade1", "grade2"], False),
+        (["images", "text", "tables"], False),
+    ],
+)
+def test_classes_that_are_named_like_none_are_doubted(names: list[str], doubted: bool) -> None:
+    warnings = layout.read([f"{name}/1.png" for name in names]).warnings
+    assert [True for warning in warnings if "labels: none" in warning] == [True] * doubted
+
+
+@pytest.mark.parametrize("ending", ["mask", "superpixels", "label", "labels", "depth", "bbox"])
+def test_files_named_after_an_image_and_what_is_none_are_left_out(ending: str) -> None:
+    read = layout.read(["a/x.jpg", f"a/x_{ending}.png", f"b/y_{ending}.png"])
+    assert read.splits.tolist() == ["train", "", "train"]
+
+
+def test_files_named_after_an_image_and_some_word_are_said_where_they_are_many() -> None:
+    eyes = [f"{i}{eye}.png" for i in range(4) for eye in ("", "_L", "_mask")]
+    assert any("4 images are named like another one" in warning for warning in layout.read(eyes).warnings)
+    crops = [f"img{i}{crop}.png" for i in range(4) for crop in ("", "_1", "_2")]
+    assert not layout.read([*crops, "img0_L.png"]).warnings
 
 
 @pytest.mark.parametrize(

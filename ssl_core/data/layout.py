@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -10,11 +10,13 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ssl_core.data import spellings, structure
+from ssl_core.data.levels import Folder
 from ssl_core.data.spellings import TRAIN, UNLABELLED
-from ssl_core.data.structure import Folder, Kind, Place
+from ssl_core.data.structure import Kind, Place
 from ssl_core.errors import Refused
 
-DATED = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
+NUMBERED = re.compile(r"\D*(19|20)\d\d([-_. ]?\d\d){0,2}|\d{3}[A-Z_]\w{4}|\d*000")
+"""Years and days (VOC2007), the folders of a camera (100APPLE), and of a thousand files each (01000)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ def read(paths: Sequence[str], layout: Kind | None = None, labelled: bool = True
     places = {parent: found.places[folder] for parent, folder in folders.items()}
     if not labelled:
         places = {parent: place if place.why else Place(place.split) for parent, place in places.items()}
-    beside = _masks_beside(paths)
+    beside = set(_named_after(paths, spellings.side_of))  # cat_mask.png beside cat.png
     said = [Place(why=structure.SIDE) if path in beside else places[p] for path, p in zip(paths, parents, strict=True)]
     made = _made(paths, said)
     splits_alone = not labelled and "split" in found.kind
@@ -53,7 +55,11 @@ def read(paths: Sequence[str], layout: Kind | None = None, labelled: bool = True
     return replace(
         made,
         notes=[how, *found.notes * (labelled or layout is None), *made.notes],
-        warnings=[*made.warnings, *_pairs(paths)],
+        warnings=[
+            *made.warnings,
+            *_pairs(paths),
+            *_series([path for path, place in zip(paths, said, strict=True) if not place.why]),
+        ],
     )
 
 
@@ -158,23 +164,26 @@ def _doubts(classes: list[str]) -> list[str]:
     odd = [name for name in classes if spellings.is_side(name) or spellings.split_of(name)]
     if odd:
         doubts.append(f"the classes {', '.join(odd[:5])} are named like what is none; labels: none reads none")
-    if classes and all(DATED.fullmatch(name) for name in classes):
-        doubts.append("all classes are named like years or days: if they are none, say labels: none")
+    if len({tuple(spellings.words(name)) for name in classes}) == 1 and all(map(NUMBERED.fullmatch, classes)):
+        doubts.append(
+            f"all classes are named like years, days or numbered folders, as {classes[0]}: if they are none, say "
+            "labels: none"
+        )
     return doubts
 
 
-def _masks_beside(paths: Sequence[str]) -> set[str]:
-    """Files that are named after another one in their folder and are its mask: cat_mask.png beside cat.png."""
-    masks = {}
+def _named_after(paths: Sequence[str], stem_of: Callable[[str], str | None]) -> list[str]:
+    """Files that are named after another one in their folder: whose stem is said by `stem_of`."""
+    after: dict[str, str] = {}
     for path in paths:
         stem = path.rpartition(".")[0] or path
         folder, _, name = stem.rpartition("/")
-        if (image := spellings.side_of(name)) is not None:
-            masks[path] = f"{folder}/{image}" if folder else image
-    if not masks:
-        return set()
+        if (image := stem_of(name)) is not None:
+            after[path] = f"{folder}/{image}" if folder else image
+    if not after:
+        return []
     stems = {path.rpartition(".")[0] for path in paths}
-    return {path for path, image in masks.items() if image in stems}
+    return [path for path, image in after.items() if image in stems]
 
 
 def _pairs(paths: Sequence[str]) -> list[str]:
@@ -186,4 +195,15 @@ def _pairs(paths: Sequence[str]) -> list[str]:
     return [
         f"{len(twice):,} images have another one of the same name beside them, as {spellings.clean(twice[0])}: if "
         "these are masks, or the same picture twice, take them out of the folder"
+    ]
+
+
+def _series(paths: Sequence[str]) -> list[str]:
+    """A warning where many files are named after another one and a word: x_L.png, x_R.png beside x.png."""
+    after = _named_after(paths, spellings.without_ending)
+    if len(after) * 3 <= len(paths):
+        return []
+    return [
+        f"{len(after):,} images are named like another one beside them and a word, as {spellings.clean(after[0])}: if "
+        "these are masks or the like, take them out of the folder; if they show the same, group keeps them in one split"
     ]

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from ssl_core.data.names import without_controls
@@ -15,21 +15,32 @@ def _words(text: str) -> frozenset[str]:
 
 TRAIN, VAL, TEST, UNLABELLED = "train", "val", "test", "unlabelled"
 EVERY = (TRAIN, VAL, TEST, UNLABELLED)
+LABELLED = _words("labelled labeled annotated tagged")
+NOT_LABELLED = {f"{no}{said}" for no in ("un", "not", "non", "no") for said in LABELLED | {"label", "labels"}}
 SPELLINGS = {
-    TRAIN: "train training trainval learn learning",
-    VAL: "val valid validate validating validation eval evaluate evaluation dev development",
-    TEST: "test testing tst holdout heldout",
-    UNLABELLED: "unlabelled unlabeled unlabel nolabel nolabels unsupervised pred predict prediction",
+    TRAIN: "train training trainval trn learn learning treino treinamento entrenamiento entrainement entraînement "
+    "apprentissage addestramento trainingsdaten übung обучение 训练 训练集 訓練 訓練集 学習 학습",
+    VAL: "val valid vld validate validating validation eval evaluate evaluation dev development validierung "
+    "validierungsdaten validação validacao validación validacion validazione валидация 验证 验证集 驗證 驗證集 検証 "
+    "검증",
+    TEST: "test testing tst holdout heldout teste prueba pruebas testdaten prüfung тест тестирование 测试 测试集 測試 "
+    "測試集 テスト 테스트",
+    UNLABELLED: "unsupervised pred predict prediction",
 }
 SPLITS = {word: split for split, words in SPELLINGS.items() for word in words.split()}
+SPLITS |= dict.fromkeys(NOT_LABELLED, UNLABELLED)
 NAMED = 3
 """Names that a sentence has."""
-FILLING = _words("set sets data dataset datasets split subset seg bounding box the my dir folder full final")
+FILLING = _words(
+    "set sets data dataset datasets split subset seg bounding box the my dir folder full final dados datos conjunto de"
+)
 """Words that change nothing about what a name says of a split: `training_set`, `seg_test`."""
 COUNTED = _words("of shard shards part parts chunk chunks tar snappy zstd gzip")
 """Words beside the numbers of files that hold a data set in pieces, and how these are packed: `test-0.tar.gz`."""
 IMAGES = _words("image images img imgs picture pictures pics photo photos jpeg jpg png rgb frame frames")
 PIECES = _words("part parts fold folds batch batches chunk chunks shard shards split subset")
+DEALT = _words("fold folds split subset")
+"""Pieces that may hold the same images once more, dealt out otherwise."""
 SIDE = _words(
     "mask masks gt groundtruth annotation annotations annot annots label labels segmentation "
     "segmentations trimap trimaps bbox bboxes landmark landmarks depth xml xmls meta metadata thumbnail "
@@ -41,11 +52,14 @@ OF_SIDE = _words("class classes object objects map maps binary")
 OF_A_PROJECT = _words(
     "doc docs assets static figure figures fig figs results output outputs logs runs notebook "
     "notebooks src script scripts examples demo demos screenshot screenshots website checkpoints "
-    "readme tests"
+    "readme tests plot plots"
 )
-LABELLED = {"labelled", "labeled", "annotated"}
 _GLUED = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(set|data|images?|imgs?|dir|folder)")
-_SIDE_FILE = re.compile(r"(.+?)[_\-. ]+(mask|masks|seg|segmentation|gt|groundtruth|annotation|trimap)(?:[_\-. ]*\d+)?")
+_SIDE_FILE = re.compile(
+    r"(.+?)[_\-. ]+(masks?|seg|segmentation|gt|groundtruth|annotation|trimap|superpixels?|labels?|depth|bbox)"
+    r"(?:[_\-. ]*\d+)?"
+)
+_ENDING = re.compile(r"(.+?)[_\-. ]+[^\W\d_]+")
 
 
 def clean(name: str) -> str:
@@ -63,7 +77,11 @@ def words(name: str) -> list[str]:
 
 def split_of(name: str) -> str | None:
     """The split that a folder of this name is, and nothing else: `training_set`, `seg_test`, `val2017`."""
-    return SPLITS.get("".join(word for word in words(name) if word not in FILLING | IMAGES))
+    return SPLITS.get(_bare(name))
+
+
+def _bare(name: str) -> str:
+    return "".join(word for word in words(name) if word not in FILLING | IMAGES)
 
 
 def split_of_file(path: PurePosixPath) -> str:
@@ -106,6 +124,17 @@ def is_piece(name: str) -> bool:
     return bool(said) and said <= PIECES | IMAGES and any(letter.isdigit() for letter in name)
 
 
+def are_pieces(names: Collection[str]) -> bool:
+    """Whether folders differ in a number alone, and are called pieces of something: `HAM10000_images_part_1`."""
+    said = {tuple(words(name)) for name in names}
+    return len(names) > 1 and len(said) == 1 and not PIECES.isdisjoint(*said)
+
+
+def is_dealt(name: str) -> bool:
+    """Whether a piece may hold the images of another one too: `fold_1`."""
+    return not DEALT.isdisjoint(words(name))
+
+
 def is_side(name: str) -> bool:
     """Whether a folder of this name may be of masks, labels and the like, where images stand beside it."""
     said = words(name)
@@ -129,9 +158,35 @@ def is_labelled(name: str) -> bool:
     return bool(LABELLED.intersection(words(name))) and split_of(name) is None
 
 
+def is_not_labelled(name: str) -> bool:
+    """Whether a folder says that its images have no labels, and no more: `not_labeled`, and not `predictions`."""
+    return _bare(name) in NOT_LABELLED
+
+
+def is_split(name: str) -> bool:
+    """Whether a folder is train, val or test."""
+    return split_of(name) not in (None, UNLABELLED)
+
+
+def says_nothing(name: str, split: str) -> bool:
+    """Whether a folder's name says nothing beside that its images are of this split."""
+    return is_images(name) or is_labelled(name) or split_of(name) == split
+
+
+def alike(names: Iterable[str]) -> set[str]:
+    """Names without the difference of small and capital letters."""
+    return {clean(name).casefold() for name in names}
+
+
 def side_of(stem: str) -> str | None:
     """The stem of the image that a file of this stem is a mask of: `cat_mask` of `cat`; None where it is none."""
     found = _SIDE_FILE.fullmatch(stem)
+    return found[1] if found else None
+
+
+def without_ending(stem: str) -> str | None:
+    """A stem without the word at its end: `cat` of `cat_L`; None where there is no word, as in `cat_2`."""
+    found = _ENDING.fullmatch(stem)
     return found[1] if found else None
 
 

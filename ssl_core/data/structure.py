@@ -9,16 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from ssl_core.data import spellings
+from ssl_core.data import contradictions, levels, spellings
+from ssl_core.data.levels import Folder, Rest
 from ssl_core.data.spellings import TEST, TRAIN, UNLABELLED, VAL, clean, split_of
 from ssl_core.errors import Refused
 
-Folder = tuple[str, ...]
-"""The parts of a path but for its file's name."""
 Kind = Literal["split/class", "class/split", "class", "flat"]
 """What the folders are, from the top: `layout` of a data set in params.yaml."""
-Rest = dict[Folder, Folder]
-"""Of each folder, the parts that have not been read yet."""
 SIDE = "masks, labels and the like beside the images"
 Cell = tuple[Any, ...] | float | None
 """A list or a number, as a source has it."""
@@ -86,82 +83,62 @@ def read(counts: Mapping[Folder, int], layout: Kind | None = None, labelled: boo
         _splits_alone(tree, rest)
         return tree
     how = {None: _guess, "flat": _flat, "class": _classes, "split/class": _splits, "class/split": _class_splits}
-    how[layout](tree, without_common(rest, splits_too=layout in ("class", "class/split")))
+    how[layout](tree, levels.without_common(rest, splits_too=layout in ("class", "class/split")))
     return tree
-
-
-def without_common(rest: Rest, splits_too: bool = False) -> Rest:
-    """Without the leading folders that all share, unless they are splits."""
-    while rest and all(rest.values()) and len(tops := _tops(rest)) == 1:
-        if split_of(next(iter(tops))) and not splits_too:
-            break
-        rest = _below(rest)
-    return rest
 
 
 def _guess(tree: Tree, rest: Rest) -> None:
     """Read a tree of which nobody has said what it is."""
-    tops = _tops(rest)
-    splits = [top for top in tops if _is_split(top)]
-    without = [top for top in tops if split_of(top) == UNLABELLED and "label" in top.casefold()]
+    tops = levels.tops(rest)
+    splits = [top for top in tops if spellings.is_split(top)]
+    without = [top for top in tops if spellings.is_not_labelled(top)]
     images = [top for top in tops if spellings.is_images(top) or spellings.is_labelled(top)]
-    pieces = [top for top in tops if spellings.is_images(top) or spellings.is_piece(top)]
+    alone = [top for top in tops if not spellings.is_side(top)]
+    called = spellings.are_pieces(alone)
+    pieces = [top for top in alone if called or spellings.is_images(top) or spellings.is_piece(top)]
     if len(tops) == 1 and max(map(len, rest.values())) > 1:
         images = [*tops]
     if splits:
         others = [top for top in tops if not split_of(top) and not spellings.is_side(top)]
         if others:
+            way = "add layout: split/class to this data set to read the splits alone, or layout: class"
+            if TRAIN not in map(split_of, splits):
+                way = "rename one to train, or give the path of one of them, or add to this data set layout: class"
             raise Refused(
                 f"some folders are named like splits ({tree.named(rest, splits)}) and others are not "
-                f"({tree.named(rest, others)}), so that it is not known what the classes are: add layout: split/class "
-                "to this data set to read the splits alone, or layout: class if all of these are classes"
+                f"({tree.named(rest, others)}), so that it is not known what the classes are: {way} if all of these "
+                "are classes"
             )
         _splits(tree, rest)
     elif without and len(tops) > len(without):
-        tree.put(_of(rest, without), Place(UNLABELLED))
-        tree.put(_of(rest), Place(UNLABELLED))
-        _guess(tree, _within(rest, [top for top in tops if top not in without]))
+        tree.put(levels.of(rest, without), Place(UNLABELLED))
+        tree.put(levels.of(rest), Place(UNLABELLED))
+        _guess(tree, levels.within(rest, [top for top in tops if top not in without]))
     elif len(images) == 1 and (len(tops) > 1 or () in rest.values()) and _are_side([*tops], but=images):
-        tree.put(_of(rest), Place(why=f"outside the folder {clean(images[0])}, which holds the images"))
-        tree.put(_of(rest, [top for top in tops if top not in images]), Place(why=SIDE))
-        _guess(tree, _within(rest, images))
+        tree.put(levels.of(rest), Place(why=f"outside the folder {clean(images[0])}, which holds the images"))
+        tree.put(levels.of(rest, [top for top in tops if top not in images]), Place(why=SIDE))
+        _guess(tree, levels.within(rest, images))
     elif len(pieces) > 1 and _are_side([*tops], but=pieces):
         _pool(tree, rest, pieces)
     elif not tops:
         _flat(tree, rest)
-    elif _splits_in_classes(tree, rest):
+    elif contradictions.splits_in_classes(tree.named, rest):
+        contradictions.refuse_repeated(tree.named, rest, tops, splits=True)
         _class_splits(tree, rest)
     else:
         rest = _without_mirrors(tree, rest)
-        _refuse_repeated(tree, rest, _tops(rest))
+        contradictions.refuse_repeated(tree.named, rest, levels.tops(rest))
         _classes(tree, rest)
 
 
 def _pool(tree: Tree, rest: Rest, pieces: Collection[str]) -> None:
     """Read folders that are called images, or differ in a number alone, as one."""
     names = {tuple(spellings.words(piece)) for piece in pieces}
-    if len(names) > 1 or any("fold" in piece.casefold() for piece in pieces):
-        _refuse_repeated(tree, rest, pieces)
-    tree.put(_of(rest, [top for top in _tops(rest) if top not in pieces]), Place(why=SIDE))
+    if len(names) > 1 or any(map(spellings.is_dealt, pieces)):
+        contradictions.refuse_repeated(tree.named, rest, pieces)
+    tree.put(levels.of(rest, [top for top in levels.tops(rest) if top not in pieces]), Place(why=SIDE))
     tree.notes.append(f"{tree.named(rest, pieces)} are read as one folder: if these are classes, say layout: class")
-    _guess(tree, without_common({f: parts[1:] for f, parts in rest.items() if not parts or parts[0] in pieces}))
-
-
-def _refuse_repeated(tree: Tree, rest: Rest, tops: Collection[str]) -> None:
-    """Raise `Refused` where several folders have the same ones below them: these are the classes rather, or splits."""
-    below: dict[str, set[str]] = defaultdict(set)
-    for parts in rest.values():
-        if len(parts) > 1 and parts[0] in tops and not (spellings.is_images(parts[1]) or spellings.is_side(parts[1])):
-            below[parts[0]].add(parts[1])
-    often = Counter(name for names in below.values() for name in names)
-    again = {name for name, count in often.items() if count > 1}
-    holding = [top for top, names in below.items() if len(names & again) > 1]
-    if len(holding) > 1:
-        raise Refused(
-            f"the folders {tree.named(rest, holding)} have the same folders in them ({', '.join(sorted(again)[:3])}), "
-            "so that it is not known which of both are the classes: give the path of one of them, or rename them to "
-            "train and test, or add to this data set layout: class if they are the classes, labels: none if neither are"
-        )
+    _guess(tree, levels.without_common({f: parts[1:] for f, parts in rest.items() if not parts or parts[0] in pieces}))
 
 
 def _splits_alone(tree: Tree, rest: Rest) -> None:
@@ -181,6 +158,12 @@ def _splits_alone(tree: Tree, rest: Rest) -> None:
         other += tree.counts[folder] * (split is None)
     if other and (splits or any(found.values())):
         tree.notes.append(f"{other:,} images lie in no folder of a split, or of one alone, and are of train")
+    shown = levels.without_common(rest)
+    if not splits and (loose := contradictions.loosely_named(levels.tops(shown))):
+        tree.notes.append(
+            f"{tree.named(shown, loose)} are named after splits and something else, and all are of train: rename them "
+            "to train and test if they are these"
+        )
 
 
 def _flat(tree: Tree, rest: Rest) -> None:
@@ -191,27 +174,43 @@ def _flat(tree: Tree, rest: Rest) -> None:
 def _classes(tree: Tree, rest: Rest) -> None:
     """Folders of classes; what lies beside them has no label."""
     tree.kind = "class"
-    tree.put(_of(rest), Place(UNLABELLED))
-    deeper = set()
-    for top in _tops(rest):
-        inside = {folder: parts[1:] for folder, parts in rest.items() if parts[:1] == (top,)}
-        tree.put(inside, Place(TRAIN, top))
-        deeper |= {(top, parts[0]) for parts in _without_side(tree, inside).values() if parts}
+    tree.put(levels.of(rest), Place(UNLABELLED))
+    deeper: set[tuple[str, str]] = set()
+    for top, inside in levels.each(rest).items():
+        deeper |= {(top, one) for one in _put_class(tree, inside, Place(TRAIN, top))}
+    _note_deeper(tree, "at the top", deeper)
+
+
+def _put_class(tree: Tree, inside: Rest, place: Place) -> set[str]:
+    """Say what the folders of a class are, but for masks; returned are those in it, which are not told apart."""
+    tree.put(inside, place)
+    return levels.tops(_without_side(tree, inside))
+
+
+def _note_deeper(tree: Tree, where: str, deeper: set[tuple[str, str]]) -> None:
     if deeper:
         first = "/".join(map(clean, min(deeper)))
         tree.notes.append(
-            f"the classes are the folders at the top; those below ({len(deeper)}, the first {first}) are not told apart"
+            f"the classes are the folders {where}; those below ({len(deeper)}, the first {first}) are not told apart"
         )
 
 
 def _class_splits(tree: Tree, rest: Rest) -> None:
-    """Folders of classes, with the splits below each."""
+    """Folders of classes, with the splits below each; without a train below any, what lies beside the others is it."""
     tree.kind = "class/split"
-    for folder, parts in rest.items():
-        split = split_of(parts[1]) if len(parts) > 1 else None
-        tree.places[folder] = (
-            Place(split, parts[0] if parts else None) if split else Place(why="in no split of a class")
-        )
+    tree.put(rest, Place(why="in no split of a class"))
+    classes = levels.each(rest)
+    trained = any(split_of(name) == TRAIN for inside in classes.values() for name in levels.tops(inside))
+    beside = [] if trained else [folder for inside in classes.values() for folder in levels.of(inside)]
+    deeper: set[tuple[str, str]] = set()
+    for top, inside in classes.items():
+        for name, split in ((name, split) for name in levels.tops(inside) if (split := split_of(name))):
+            below = {folder: inside[folder][1:] for folder in levels.of(inside, [name])}
+            deeper |= {(top, one) for one in _put_class(tree, below, Place(split, top))}
+        tree.put(set(levels.of(inside)).intersection(beside), Place(TRAIN, top))
+    if beside:
+        tree.notes.append("the images that lie in a class beside its splits are of train")
+    _note_deeper(tree, "at the top", deeper)
 
 
 def _splits(tree: Tree, rest: Rest) -> None:
@@ -225,24 +224,27 @@ def _splits(tree: Tree, rest: Rest) -> None:
         else:
             tree.places[folder] = Place(why="outside the folders of the splits")
     if TRAIN not in within:
+        found = [top for top in levels.tops(rest) if split_of(top)]
         raise Refused(
-            f"of the splits there is {tree.named(rest, _tops(rest))} and no train: add a folder train, or layout: "
-            "class or flat to this data set if this is no split"
+            f"of the splits there is {tree.named(rest, found) or 'nothing'} and no train: add a folder train, or "
+            "layout: class or flat to this data set if this is no split"
         )
     within = {split: _unwrapped(tree, inside, split) for split, inside in within.items()}
-    tops = {split: _tops(within.get(split, {})) for split in (TRAIN, VAL, TEST)}
+    _unwrap_classes(tree, within)
+    tops = {split: levels.tops(within.get(split, {})) for split in (TRAIN, VAL, TEST)}
     if max(map(len, tops.values())) <= 1:
         for split, inside in within.items():
             tree.put(inside, Place(split))
         return
     tree.put(within.pop(UNLABELLED, {}), Place(UNLABELLED))
-    for split, inside in within.items():
-        _put_split(tree, split, inside, {clean(top).casefold() for top in tops[TRAIN]})
+    known = spellings.alike(tops[TRAIN])
+    deeper = {pair for split, inside in within.items() for pair in _put_split(tree, split, inside, known)}
+    _note_deeper(tree, "below the splits", deeper)
 
 
-def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> None:
-    """Say what one split's folders are, where others have the classes `known` in train."""
-    tops = {clean(top).casefold() for top in _tops(inside)}
+def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> set[tuple[str, str]]:
+    """Say what one split's folders are, where train has the classes `known`; returned are those below its classes."""
+    tops = spellings.alike(levels.tops(inside))
     if split != TRAIN and known and not tops & known and len(tops) <= 1:
         total = sum(tree.counts[folder] for folder in inside)
         tree.put(inside, Place(why=f"the {split} split has no labels"))
@@ -250,38 +252,59 @@ def _put_split(tree: Tree, split: str, inside: Rest, known: set[str]) -> None:
             f"the {total:,} images of {split} have no labels: they are left out, and {split} is cut out of train; to "
             "pretrain on them, call their folder unlabelled"
         )
-        return
-    for folder, parts in inside.items():
-        if parts and not (split == TRAIN and split_of(parts[0]) == UNLABELLED):
-            tree.places[folder] = Place(split, parts[0])
-        elif split == TRAIN and known:
-            tree.places[folder] = Place(UNLABELLED)
+        return set()
+    deeper: set[tuple[str, str]] = set()
+    for top, below in levels.each(inside).items():
+        if split == TRAIN and split_of(top) == UNLABELLED:
+            tree.put(below, Place(UNLABELLED))
         else:
-            tree.places[folder] = Place(why=f"in no class of the {split} split") if tops else Place(split)
+            deeper |= {(top, one) for one in _put_class(tree, below, Place(split, top))}
+    without = Place(why=f"in no class of the {split} split") if tops else Place(split)
+    tree.put(levels.of(inside), Place(UNLABELLED) if split == TRAIN and known else without)
+    return deeper
+
+
+def _unwrap_classes(tree: Tree, within: dict[str, Rest]) -> None:
+    """Take away a folder that holds all classes of a split: train/faces/cat. Classes are what other splits have too."""
+    others = {name for tops in map(levels.tops, within.values()) if len(tops) > 1 for name in tops}
+    within[TRAIN] = _bare(tree, within[TRAIN], TRAIN, spellings.alike(others) or None)
+    known = spellings.alike(levels.tops(within[TRAIN]))
+    for split in (VAL, TEST):
+        if split in within:
+            within[split] = _bare(tree, within[split], split, known)
+
+
+def _bare(tree: Tree, inside: Rest, split: str, classes: set[str] | None) -> Rest:
+    """A split's folders without one that holds several, and some of the classes; None: these are not known."""
+    deeper = levels.without_common(inside, splits_too=True)
+    held = spellings.alike(levels.tops(deeper))
+    wraps = len(held) > 1 and (classes is None or not held.isdisjoint(classes))
+    return _unwrapped(tree, deeper, split) if wraps else inside
 
 
 def _unwrapped(tree: Tree, inside: Rest, split: str) -> Rest:
     """A split's folders without one that holds all of its images and is no class: train/train, train/images."""
     while True:
+        contradictions.refuse_beside_images(tree.named, inside, split)
         inside = _without_side(tree, inside)
-        tops = _tops(inside)
+        tops = levels.tops(inside)
         without = [top for top in tops if split == TRAIN and split_of(top) == UNLABELLED]
         if without and all(spellings.is_labelled(top) for top in tops.difference(without)):
-            tree.put(_of(inside, without), Place(UNLABELLED))
+            tree.put(levels.of(inside, without), Place(UNLABELLED))
             inside = {folder: parts for folder, parts in inside.items() if not parts or parts[0] not in without}
-            tops = _tops(inside)
+            tops = levels.tops(inside)
         wrapped = len(tops) == 1 and () not in inside.values()
-        if not (wrapped and all(_says_nothing(top, split) for top in tops)):
+        if not (wrapped and all(spellings.says_nothing(top, split) for top in tops)):
             return inside
-        inside = _below(inside)
+        inside = levels.below(inside)
 
 
 def _without_side(tree: Tree, inside: Rest) -> Rest:
     """Without masks and the like, which are left out where a folder of images stands beside them."""
-    tops = _tops(inside)
+    tops = levels.tops(inside)
     if not any(spellings.is_images(top) for top in tops):
         return inside
-    side = _of(inside, [top for top in tops if spellings.is_side(top)])
+    side = levels.of(inside, [top for top in tops if spellings.is_side(top)])
     tree.put(side, Place(why=SIDE))
     inside = {folder: parts for folder, parts in inside.items() if folder not in side}
     return {folder: parts[1:] if parts and spellings.is_images(parts[0]) else parts for folder, parts in inside.items()}
@@ -289,10 +312,10 @@ def _without_side(tree: Tree, inside: Rest) -> Rest:
 
 def _without_mirrors(tree: Tree, rest: Rest) -> Rest:
     """Without masks that have the classes' folders once more. Raises `Refused` for folders that can be no classes."""
-    tops = _tops(rest)
-    below = {top: {parts[1] for parts in rest.values() if len(parts) > 1 and parts[0] == top} for top in tops}
+    tops = levels.tops(rest)
+    below = {top: levels.tops(inside) for top, inside in levels.each(rest).items()}
     mirrors = [top for top in tops if spellings.is_side(top) and below[top] and below[top] <= tops - {top}]
-    tree.put(_of(rest, mirrors), Place(why=SIDE))
+    tree.put(levels.of(rest, mirrors), Place(why=SIDE))
     rest = {folder: parts for folder, parts in rest.items() if parts[:1] not in [(top,) for top in mirrors]}
     odd = [top for top in tops if top not in mirrors and (spellings.is_no_class(top) or spellings.is_of_a_project(top))]
     if odd and len(tops) > 1:
@@ -305,60 +328,5 @@ def _without_mirrors(tree: Tree, rest: Rest) -> Rest:
     return rest
 
 
-def _splits_in_classes(tree: Tree, rest: Rest) -> bool:
-    """Whether each folder at the top has splits of its own. Raises `Refused` where some folders have and some not."""
-    tops = _tops(rest)
-    within: dict[Folder, set[str]] = defaultdict(set)
-    for parts in rest.values():
-        for depth in range(1, len(parts)):
-            if _is_split(parts[depth]):
-                within[parts[:depth]].add(parts[depth])
-    split = {above for above, found in within.items() if len({split_of(name) for name in found}) > 1}
-    if split and all((top,) in within for top in tops):
-        return True
-    if split:
-        first = min(split)
-        raise Refused(
-            f"the splits {', '.join(sorted(map(clean, within[first])))} are found in {'/'.join(map(clean, first))} "
-            f"and not at the top, where {tree.named(rest, tops)} are: give the path of the folder that holds "
-            "the splits, or add layout: class to this data set if those at the top are its classes"
-        )
-    loose = [top for top in tops if spellings.split_in(top)]
-    if len({spellings.split_in(top) for top in loose}) > 1 and 2 * len(loose) >= len(tops):
-        raise Refused(
-            f"the folders {tree.named(rest, loose)} are named after splits and something else: sort them into "
-            "train/CLASS and test/CLASS, or add layout: class to this data set if each is a class"
-        )
-    return False
-
-
-def _says_nothing(name: str, split: str) -> bool:
-    """Whether a folder's name says nothing beside that its images are of this split."""
-    return spellings.is_images(name) or spellings.is_labelled(name) or split_of(name) == split
-
-
-def _is_split(name: str) -> bool:
-    return split_of(name) not in (None, UNLABELLED)
-
-
 def _are_side(tops: Collection[str], but: Collection[str]) -> bool:
     return all(spellings.is_side(top) for top in tops if top not in but)
-
-
-def _tops(rest: Rest) -> set[str]:
-    return {parts[0] for parts in rest.values() if parts}
-
-
-def _of(rest: Rest, tops: Collection[str] | None = None) -> list[Folder]:
-    """The folders below some at the top; without these, those that are at the top themselves."""
-    if tops is None:
-        return [folder for folder, parts in rest.items() if not parts]
-    return [folder for folder, parts in rest.items() if parts and parts[0] in tops]
-
-
-def _within(rest: Rest, tops: Collection[str]) -> Rest:
-    return without_common({folder: rest[folder] for folder in _of(rest, tops)})
-
-
-def _below(rest: Rest) -> Rest:
-    return {folder: parts[1:] for folder, parts in rest.items()}
