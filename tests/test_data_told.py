@@ -275,7 +275,9 @@ def test_labels_that_are_objects_or_records_lead_somewhere(tmp_path: Path) -> No
         Refused, match=r"labels holds Python objects, which are not read: save labels\.astype\(str\) instead$"
     ):
         read_npz(tmp_path, **arrays(np.array(["cat", "dog"] * 15, dtype=object)))
-    with pytest.raises(Refused, match="is a record of name, id: keep one of these"):
+    with pytest.raises(
+        Refused, match=r"labels: a label is {'name': 'cat', 'id': 1}, .* the field that is meant \(name, id\)"
+    ):
         Place.of("train", {"name": "cat", "id": 1})
 
 
@@ -458,7 +460,7 @@ def test_a_samples_image_is_the_one_of_its_key_and_its_class_is_read_however_it_
             "000.left.png and 000.right.png, both images of the sample 000, as a",
         ),
         (["png", "cls"], True, r"s.tar has files of the sample 000 apart from its image: .*--sort=name"),
-        (["png", "nest"], False, r"`label` in 000.json \(label\) holds {'id': 0}, .* the field that is meant \(id\)"),
+        (["png", "nest"], False, r"`label` of the sample 000 in .*tar is {'id': 0}, .* the field that is meant \(id\)"),
     ],
 )
 def test_samples_that_are_unclear_are_refused(names: list[str], apart: bool, sentence: str, tmp_path: Path) -> None:
@@ -509,7 +511,7 @@ def test_a_damaged_parquet_file_is_named(damage: Callable[[bytes], bytes], sente
 def test_bytes_are_the_text_of_a_class_and_fields_are_none(tmp_path: Path) -> None:
     assert rows_of(tmp_path, {"label": [b"cat", "ö".encode()] * 30}).card.classes == ["cat", "ö"]
     (tmp_path / "out").rename(tmp_path / "before")
-    with pytest.raises(Refused, match=r"column label of train-0.parquet holds {'id': 1, .* is meant \(id, name\)"):
+    with pytest.raises(Refused, match=r"column label of train-0.parquet is {'id': 1, .* is meant \(id, name\)"):
         rows_of(tmp_path, {"label": [{"id": 1, "name": "cat"}] * 60})
 
 

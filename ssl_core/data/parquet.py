@@ -106,9 +106,9 @@ def _told(piece: Piece, config: ParquetConfig, columns: list[str]) -> Iterator[t
         row = 0
         for batch in opened.iter_batches(ROWS, columns=[*columns, *([label] if label else [])]):
             for found in batch.to_pylist() if batch.num_columns else [{}] * batch.num_rows:
-                cell = pieces.label(found[label], f"the column {label} of {piece.name}") if label else None
+                cell = _named(found[label], names) if label else None
                 path = f"{piece.name.with_suffix('')}-{row:07}"
-                yield path, Place.of(piece.split, _named(cell, names)), found
+                yield path, Place.of(piece.split, cell, f"that of the column {label} of {piece.name}"), found
                 row += 1
 
 

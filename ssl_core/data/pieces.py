@@ -1,7 +1,7 @@
 """The files of a data set that lies in pieces, each of which holds many images: parquet files, shards."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ssl_core.data import kinds, spellings
 from ssl_core.errors import Refused
@@ -35,16 +35,3 @@ def _below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
         if file.name.lower().endswith(endings) and not any(map(kinds.not_meant, file.relative_to(folder).parts))
     ]  # fmt: skip
     return [file for file in meant if file.is_file()]
-
-
-def label(cell: Any, where: str) -> Any:
-    """What a cell says of an image's label: bytes are text. Raises `Refused` where it has fields, of which one is it.
-
-    `where`: the cell in words.
-    """
-    if isinstance(cell, dict):
-        raise Refused(
-            f"labels: {where} holds {cell}, and a label is a text, a number or a list: keep the field that is "
-            f"meant ({', '.join(map(str, cell))}) beside the others, by itself, and say its name as `label:`"
-        )
-    return cell.decode(errors="replace") if isinstance(cell, bytes) else cell

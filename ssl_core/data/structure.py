@@ -33,10 +33,10 @@ class Place(NamedTuple):
     target: Cell = None
 
     @classmethod
-    def of(cls, split: str, cell: Any) -> "Place":
-        """Of a split, with what the source says of the image: a text, a list, a number; or what is nothing.
+    def of(cls, split: str, cell: Any, where: str = "a label") -> "Place":
+        """Of a split, with what the source says of the image: a text or its bytes, a list, a number; or nothing.
 
-        Raises `Refused` of a record of several fields.
+        Raises `Refused` of a record of several fields; `where` it is, in words.
         """
         if isinstance(cell, list | tuple):
             return cls(split, target=tuple(str(one) if isinstance(one, list | dict) else one for one in cell))
@@ -44,7 +44,8 @@ class Place(NamedTuple):
             return cls(split, target=cell if math.isfinite(cell) else None)
         if isinstance(cell, dict):
             raise Refused(
-                f"labels: that of an image is a record of {', '.join(map(str, cell))}: keep one of these as its label"
+                f"labels: {where} is {cell}, and a label is a text, a number or a list: keep the field that is meant "
+                f"({', '.join(map(str, cell))}) beside the others, by itself, and say its name as `label:`"
             )
         if isinstance(cell, bytes):
             cell = cell.decode(errors="backslashreplace")

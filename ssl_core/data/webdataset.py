@@ -90,7 +90,7 @@ def _images(
             if sample.image is None:
                 reading.leave_out("samples without an image", f"{shard.name}/{sample.key}")
                 continue
-            place = Place.of(shard.split, sample.label)
+            place = Place.of(shard.split, sample.label, f"`{config.label}` of the sample {sample.key} in {shard.name}")
             yield f"{shard.name.with_suffix('')}/{sample.key}", replace(sample.image, place=place)
     reading.folders.clear()  # these are of one shard, and no folders of the images
 
@@ -159,7 +159,7 @@ def _add_label(sample: _Sample, name: str, content: bytes, key: str) -> None:
         name += f" ({', '.join(said)})"
         said = said.get(key)
         if sample.label is None and said is not None:
-            sample.label = pieces.label(said, f"`{key}` in {name}")
+            sample.label = said
     sample.unsaid.append(name)
 
 
