@@ -71,7 +71,7 @@ NO_IMAGES = {
     "unfinished downloads and copies": ".part .crdownload .tmp .temp .download .bak .swp",
 }
 OTHER = "other files that are no images"
-WITHOUT_PIXELS = "DICOM without pixels (reports, the index of a medium, or cut before them)"
+WITHOUT_PIXELS = "DICOM without pixels (reports, the index of a medium, or cut before them; pydicom reads the others)"
 _WHY = {suffix: why for why, suffixes in NO_IMAGES.items() for suffix in suffixes.split()}
 _LEFTOVERS = """
 thumbs.db ehthumbs.db desktop.ini __macosx @eadir #recycle $recycle.bin lost+found .ds_store .spotlight-v100 .trashes
