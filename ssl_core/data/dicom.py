@@ -4,12 +4,10 @@ Version 3 or newer: it makes red, green and blue of YBR by itself.
 """
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
-from ssl_core.data.values import Unread
+from ssl_core.data.values import Unread, refusing_damage
 from ssl_core.errors import Refused
 
 RESCALED = 8
@@ -29,13 +27,13 @@ def opened(content: bytes) -> Unread:
         raise Refused(
             "DICOM: `pip install pydicom` reads it (compressed: pylibjpeg too); or convert it to PNG"
         ) from None
-    with _refusing_damage():
+    with refusing_damage("DICOM that pydicom"):
         file = pydicom.dcmread(io.BytesIO(content), force=True)
         size = file.Rows * file.Columns * RESCALED
         several = int(file.get("NumberOfFrames") or 1) > 1
 
     def load() -> np.ndarray:
-        with _refusing_damage():
+        with refusing_damage("DICOM that pydicom"):
             pixels = pixel_array(file, index=0)
             if file.SamplesPerPixel == 3:
                 return pixels
@@ -49,14 +47,6 @@ def opened(content: bytes) -> Unread:
         return scaled
 
     return Unread(load, size, several)
-
-
-@contextmanager
-def _refusing_damage() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # pydicom and its decoders raise of all kinds
-        raise Refused(f"DICOM that pydicom cannot read ({type(error).__name__}: {error})") from None
 
 
 def _inverted(pixels: np.ndarray, bits: int) -> np.ndarray:

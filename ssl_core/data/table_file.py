@@ -17,8 +17,8 @@ from ssl_core.errors import Refused
 def content(name: str, source: Path) -> bytes:
     """A table's bytes: a path as such, below the source, beside it, or in it where it is an archive.
 
-    Of an archive the file of that very path, or else the first whose path ends so. Raises `Refused` where there is
-    none.
+    Of an archive the file of that very path, or else the one whose path ends so. Raises `Refused` where there is
+    none, or several end so.
     """
     for place in (Path(name).expanduser(), source / name, source.parent / name):
         if place.is_file():

@@ -1,13 +1,11 @@
 """TIFF that Pillow does not read, or not right, where tifffile is installed; RAW that is called .tif."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
 
-from ssl_core.data.values import Unread
+from ssl_core.data.values import Unread, refusing_damage
 from ssl_core.errors import Refused
 
 SUBFILE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
@@ -23,25 +21,17 @@ def opened(content: bytes) -> Unread:
             "TIFF of a kind that Pillow does not read (more than four channels, or other values): `pip install "
             "tifffile` reads it, and `channels: [2, 1, 0]`, for example, says which are shown"
         ) from None
-    with _refusing_damage():
+    with refusing_damage("TIFF that tifffile"):
         pages = tifffile.TiffFile(io.BytesIO(content)).pages
         page, several = pages.first, pages.is_multipage
 
     def load() -> np.ndarray:
-        with _refusing_damage():
+        with refusing_damage("TIFF that tifffile"):
             made = np.asarray(page.asarray())
         made = made.astype(np.uint8) * 255 if made.dtype == bool else made
         return np.moveaxis(made, 0, -1) if made.ndim == 3 and page.planarconfig == 2 else made
 
     return Unread(load, page.nbytes, several)
-
-
-@contextmanager
-def _refusing_damage() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # tifffile and its decoders raise of all kinds
-        raise Refused(f"TIFF that tifffile cannot read ({type(error).__name__}: {error})") from None
 
 
 def channels(image: Image.Image) -> int:

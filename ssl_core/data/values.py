@@ -7,7 +7,8 @@ is measured once, over a sample of the set that its names alone choose.
 
 import heapq
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,15 @@ class Unread:
     load: Callable[[], np.ndarray]
     size: int
     several: bool = False
+
+
+@contextmanager
+def refusing_damage(what: str) -> Iterator[None]:
+    """Make one sentence of what a reader and its decoders raise, of all kinds; `what`: "TIFF that tifffile"."""
+    try:
+        yield
+    except Exception as error:
+        raise Refused(f"{what} cannot read ({type(error).__name__}: {error})") from None
 
 
 def kind(values: np.ndarray) -> str | None:
