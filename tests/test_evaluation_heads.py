@@ -178,7 +178,7 @@ def cosine_knn(bank: Split, queries: Split, k: int, temperature: float = np.inf)
 
 
 def test_knn_agrees_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(knn, "CHUNK", 64)  # so that the queries take several chunks, the last one smaller
+    monkeypatch.setattr(knn, "CHUNK", (64, 64))  # so that the queries take several chunks, the last one smaller
     bank, queries = blobs(700), blobs(300, seed=1)
     predicted = knn.predict(bank, queries, 3, EvaluationConfig(knn_temperature=0.2))
     np.testing.assert_array_equal(predicted["knn20"], cosine_knn(bank, queries, 20, 0.2))

@@ -16,8 +16,11 @@ from ssl_core.evaluation.config import EvaluationConfig
 from ssl_core.evaluation.split import Split
 
 NEIGHBOURS = {"knn20": 20, "plain_knn200": 200}
-CHUNK = 128
-"""Queries at a time: their similarities to 50,000 images are 26 MB, memory that is kept for the next ones."""
+CHUNK = 128, 512
+"""Queries at a time, at least and at most; between these as many as dimensions, as each product reads the bank anew.
+
+The similarities of 512 to 50,000 images are 100 MB, memory that is kept for the next ones.
+"""
 
 GROUP = 16
 """Similarities that are searched as one; about the root of 50,000 over 200, at which both searches are as long."""
@@ -44,7 +47,9 @@ def neighbours(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Cosine similarities and bank positions [Q, min(k, bank)] of the nearest, nearest first."""
     k = min(k, len(bank))
     columns = normalize(bank, dim=1).T.contiguous()
-    found = [largest(normalize(chunk, dim=1) @ columns, k) for chunk in queries.split(CHUNK)]
+    least, most = CHUNK
+    chunk = min(max(len(columns), least), most)
+    found = [largest(normalize(some, dim=1) @ columns, k) for some in queries.split(chunk)]
     return torch.cat([similarity for similarity, _ in found]), torch.cat([position for _, position in found])
 
 
